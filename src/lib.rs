@@ -1,1 +1,7 @@
 //! windlass
+
+pub mod endpoint;
+pub mod error;
+pub mod image;
+pub mod reference;
+pub mod registry;

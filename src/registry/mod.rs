@@ -1,0 +1,3 @@
+//! A client of the [distribution-spec][spec]: one function, one request.
+//!
+//! [spec]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
