@@ -5,3 +5,5 @@ pub mod error;
 pub mod image;
 pub mod reference;
 pub mod registry;
+pub mod store;
+pub mod stream;
