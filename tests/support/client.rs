@@ -11,13 +11,13 @@ pub(crate) struct Client {
 }
 
 /// How an answer ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// By its length, or its last chunk.
     Complete,
     Fin,
     Rst,
-    /// Nothing came for 300 ms.
+    /// Nothing came for a second.
     Silence,
 }
 
@@ -50,7 +50,7 @@ impl Seen {
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Client {
         let socket = TcpStream::connect(address).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         Client { socket, unread: Vec::new() }
     }
 
@@ -69,6 +69,11 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Seen {
+        self.write(method, path, headers, body);
+        self.answer(method == "HEAD")
+    }
+
+    fn write(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: registry\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -79,7 +84,12 @@ impl Client {
         head.push_str("\r\n");
         // The server may have closed: then reading shows how.
         let _ = self.socket.write_all(&[head.as_bytes(), body].concat());
-        self.answer(method == "HEAD")
+    }
+
+    /// For CONNECT, whose answer has no body and no length.
+    pub(crate) fn send_head(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Seen {
+        self.write(method, path, headers, b"");
+        self.answer(true)
     }
 
     fn answer(&mut self, without_body: bool) -> Seen {
@@ -97,7 +107,7 @@ impl Client {
         seen.head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
         let length = seen.header("content-length").and_then(|value| value.parse().ok());
         let chunked = seen.header("transfer-encoding").is_some();
-        if without_body || seen.status() == 204 {
+        if without_body || matches!(seen.status(), 100 | 204) {
             return seen;
         }
         loop {

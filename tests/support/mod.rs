@@ -5,6 +5,7 @@
 pub(crate) mod client;
 pub(crate) mod content;
 pub(crate) mod image;
+pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod scratch;
@@ -13,7 +14,8 @@ pub(crate) mod tls;
 
 pub(crate) use self::content::Content;
 pub(crate) use self::image::{Image, ImageBuilder, IndexBuilder};
+pub(crate) use self::proxy::Proxy;
 pub(crate) use self::registry::{Auth, Bearer, Fault, Location, Push, Registry, Request, Rule};
-pub(crate) use self::run::{Output, Windlass};
+pub(crate) use self::run::{Output, Run, Running, Windlass};
 pub(crate) use self::scratch::Scratch;
 pub(crate) use self::tls::Tls;

@@ -4,14 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig};
 
+use super::content::Content;
 use super::scratch::Scratch;
+
+/// Names that a good certificate is for.
+const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// A server's certificate and the files a client needs.
 pub(crate) struct Tls {
@@ -43,6 +48,16 @@ impl Tls {
         tls
     }
 
+    /// Signed by itself.
+    pub(crate) fn self_signed() -> Tls {
+        let mut tls = Tls::new();
+        let certified = rcgen::generate_simple_self_signed(NAMES.map(str::to_owned)).unwrap();
+        let config = ServerConfig::builder_with_provider(provider());
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        tls.config = with_certificate(config, &certified.cert, &certified.signing_key);
+        tls
+    }
+
     /// As `new`, for clients with the certificate of [`Tls::cert_file`] only.
     pub(crate) fn with_client_certificate() -> Tls {
         Tls::with(|_| {}, true)
@@ -70,8 +85,7 @@ impl Tls {
     fn with(change: impl FnOnce(&mut CertificateParams), client_needed: bool) -> Tls {
         let folder = Scratch::new();
         let ca = authority();
-        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        let mut server = CertificateParams::new(names).unwrap();
+        let mut server = CertificateParams::new(NAMES.map(str::to_owned)).unwrap();
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         change(&mut server);
         let key = KeyPair::generate().unwrap();
@@ -85,28 +99,42 @@ impl Tls {
         folder.write("client.pem", client.signed_by(&client_key, &ca).unwrap().pem());
         folder.write("client.key", client_key.serialize_pem());
 
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider.clone());
+        let config = ServerConfig::builder_with_provider(provider());
         let config = config.with_safe_default_protocol_versions().unwrap();
         let config = if client_needed {
             let mut roots = RootCertStore::empty();
             roots.add(ca.der().clone()).unwrap();
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let roots = Arc::new(roots);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
             config.with_client_cert_verifier(verifier.unwrap())
         } else {
             config.with_no_client_auth()
         };
-        let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        Tls { folder, config: Arc::new(config.with_single_cert(chain, key).unwrap()) }
+        Tls { folder, config: with_certificate(config, &certificate, &key) }
     }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn with_certificate(
+    config: ConfigBuilder<ServerConfig, WantsServerCert>,
+    certificate: &Certificate,
+    key: &KeyPair,
+) -> Arc<ServerConfig> {
+    let chain = vec![certificate.der().clone()];
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    Arc::new(config.with_single_cert(chain, key).unwrap())
 }
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "authority of the tests");
+    let key = KeyPair::generate().unwrap();
+    // Every authority has another name: else a stranger's signature would be a bad one of ours.
+    let name = Content::from(key.public_key_raw()).digest();
+    params.distinguished_name.push(DnType::CommonName, format!("authority {}", &name[7..23]));
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    CertifiedIssuer::self_signed(params, key).unwrap()
 }

@@ -138,7 +138,9 @@ impl Gate {
         match &inside.auth {
             Auth::Nothing => None,
             Auth::Basic(user, password) => {
-                if credentials(head).is_some_and(|got| got == (user.clone(), password.clone())) {
+                if credentials(head, "authorization")
+                    .is_some_and(|got| got == (user.clone(), password.clone()))
+                {
                     return None;
                 }
                 let answer = Answer::error(401, "UNAUTHORIZED", "authentication required");
@@ -175,7 +177,7 @@ impl Gate {
         let value =
             |name: &str| values.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         let user = if !posted {
-            credentials(head)
+            credentials(head, "authorization")
         } else if let Some(token) = value("refresh_token") {
             if !bearer.refresh_tokens.contains(&token) {
                 return Answer::error(401, "UNAUTHORIZED", "unknown refresh token");
@@ -285,15 +287,16 @@ fn covers(scope: &str, needed: &str) -> bool {
     place == needed_place && needed.split(',').all(has)
 }
 
-/// User and password of a Basic header.
-fn credentials(head: &Head) -> Option<(String, String)> {
-    let header = head.header("authorization")?.strip_prefix("Basic ")?;
+/// User and password of a Basic header of this name.
+pub(crate) fn credentials(head: &Head, name: &str) -> Option<(String, String)> {
+    let header = head.header(name)?;
+    let header = header.strip_prefix("Basic ").or_else(|| header.strip_prefix("basic "))?;
     let text = String::from_utf8(decode_base64(header)?).ok()?;
     let (user, password) = text.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
 }
 
-pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut bytes = Vec::new();
     let (mut bits, mut count) = (0u32, 0);

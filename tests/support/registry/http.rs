@@ -39,7 +39,7 @@ impl Head {
     }
 
     /// Reads up to the empty line. `None` if the client closed instead of sending anything.
-    pub(super) fn read(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
+    pub(crate) fn read(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
         let mut reader = reader.take(HEAD_LIMIT);
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
