@@ -15,8 +15,15 @@ pub(crate) struct Content(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    Bytes(Arc<[u8]>),
-    Random { block: Arc<[u8]>, size: u64 },
+    Bytes(Arc<Vec<u8>>),
+    /// Zeros in place of what was not kept.
+    Discarded {
+        size: u64,
+    },
+    Random {
+        block: Arc<[u8]>,
+        size: u64,
+    },
 }
 
 impl Content {
@@ -35,10 +42,15 @@ impl Content {
         Content(Kind::Random { block: block.into(), size })
     }
 
+    /// Stands for content of that size that was right and is not kept; reads as zeros.
+    pub(crate) fn discarded(size: u64) -> Content {
+        Content(Kind::Discarded { size })
+    }
+
     pub(crate) fn size(&self) -> u64 {
         match &self.0 {
             Kind::Bytes(bytes) => bytes.len() as u64,
-            Kind::Random { size, .. } => *size,
+            Kind::Random { size, .. } | Kind::Discarded { size } => *size,
         }
     }
 
@@ -49,6 +61,7 @@ impl Content {
                 let start = usize::try_from(offset).unwrap();
                 buffer.copy_from_slice(&bytes[start..start + buffer.len()]);
             }
+            Kind::Discarded { .. } => buffer.fill(0),
             Kind::Random { block, .. } => {
                 let mut done = 0;
                 while done < buffer.len() {
@@ -126,13 +139,13 @@ impl fmt::Debug for Content {
 
 impl From<Vec<u8>> for Content {
     fn from(bytes: Vec<u8>) -> Content {
-        Content(Kind::Bytes(bytes.into()))
+        Content(Kind::Bytes(Arc::new(bytes)))
     }
 }
 
 impl From<&[u8]> for Content {
     fn from(bytes: &[u8]) -> Content {
-        Content(Kind::Bytes(bytes.into()))
+        Content::from(bytes.to_vec())
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) enum End {
     KeepAlive,
     /// Closed in order.
     Close,
+    /// Closed in order, but with RST if the client has sent what was not read.
+    HangUp,
     /// Closed without a word of TLS.
     Fin,
     Reset,
@@ -132,9 +134,9 @@ impl Delivery {
         self.answer.content = content;
     }
 
-    /// Closes the connection in order after the answer.
-    pub(super) fn closing(mut self) -> Delivery {
-        self.last = End::Close;
+    /// What becomes of the connection after the whole answer.
+    pub(super) fn then(mut self, end: End) -> Delivery {
+        self.last = end;
         self
     }
 
@@ -189,7 +191,7 @@ impl Delivery {
             Framing::Chunked => head.push_str("Transfer-Encoding: chunked\r\n"),
             Framing::UntilClosed => head.push_str("Connection: close\r\n"),
         }
-        if self.last == End::Close && self.framing != Framing::UntilClosed {
+        if self.last != End::KeepAlive && self.framing != Framing::UntilClosed {
             head.push_str("Connection: close\r\n");
         }
         head + "\r\n"

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::http::{Answer, Head};
 use crate::support::content::Content;
@@ -27,6 +28,28 @@ pub(super) struct Repository {
 pub(super) struct Upload {
     pub(super) repository: String,
     pub(super) bytes: Vec<u8>,
+    /// What came while content is [discarded](super::Push::discards), and how long it was.
+    pub(super) discarded: (Sha256, u64),
+}
+
+impl Upload {
+    pub(super) fn new(repository: &str, bytes: Vec<u8>) -> Upload {
+        Upload { repository: repository.to_owned(), bytes, discarded: (Sha256::new(), 0) }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.bytes.len() as u64 + self.discarded.1
+    }
+
+    /// What was pushed, if it is as its digest says.
+    pub(super) fn content(self, digest: &str) -> Option<Content> {
+        let (hasher, size) = self.discarded;
+        if size > 0 {
+            let same = digest == format!("sha256:{}", hex::encode(hasher.finalize()));
+            return same.then(|| Content::discarded(size));
+        }
+        Some(Content::from(self.bytes)).filter(|content| content.is(digest))
+    }
 }
 
 #[derive(Default)]
@@ -94,6 +117,17 @@ impl Repository {
 }
 
 impl Repositories {
+    /// Hashes a piece of an upload instead of keeping it, if pushed content is not kept.
+    pub(super) fn discards(&mut self, path: &str, piece: &[u8]) -> bool {
+        let Target::Upload(_, id) = Target::of(path) else { return false };
+        let Some(upload) = self.uploads.get_mut(id).filter(|_| self.push.discards) else {
+            return false;
+        };
+        upload.discarded.0.update(piece);
+        upload.discarded.1 += piece.len() as u64;
+        true
+    }
+
     pub(super) fn named(&mut self, name: &str) -> &mut Repository {
         self.by_name.entry(name.to_owned()).or_default()
     }

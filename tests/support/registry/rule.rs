@@ -15,7 +15,8 @@ pub(crate) enum Fault {
     Status(u16),
     /// This status, these headers and this body; the request takes no effect.
     Answer(u16, Vec<(String, String)>, Vec<u8>),
-    /// As `Status`, before the request's body is read, and the connection is closed.
+    /// As `Status`, before the request's body is read. The connection is closed, by RST if the
+    /// client goes on sending: one that does not expect a 100 may lose the answer.
     Early(u16),
     /// The request takes effect, but this status is the answer.
     Lost(u16),

@@ -67,6 +67,7 @@ fn open(shared: &Shared, socket: TcpStream) -> Option<Stream> {
 fn close(mut stream: Stream, end: End) {
     match end {
         End::KeepAlive | End::Silent => {}
+        End::HangUp => stream.say_goodbye(),
         End::Close => {
             stream.say_goodbye();
             stream.finish();
@@ -119,7 +120,7 @@ fn exchange(
         instead(&head, &faults).or_else(|| shared.gate.turn_away(&head, &shared.origin()));
     let early = early.or_else(|| refused.clone().filter(|_| expects));
     if let Some(answer) = early {
-        let delivery = Delivery::new(answer, &faults).closing();
+        let delivery = Delivery::new(answer, &faults).then(End::HangUp);
         let stream = reader.get_mut();
         return delivery
             .send(stream, &entry, &mut under_way, without_body, &shared.pause)
@@ -128,7 +129,7 @@ fn exchange(
     if expects {
         reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
-    let Some(body) = receive(&head, reader, &entry, &faults)? else {
+    let Some(body) = receive(shared, &head, reader, &entry, &faults)? else {
         return Ok(Some(End::Reset));
     };
     let answer = match refused {
@@ -139,7 +140,7 @@ fn exchange(
         head.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let mut delivery = Delivery::new(answer, &faults);
     if wants_close {
-        delivery = delivery.closing();
+        delivery = delivery.then(End::Close);
     }
     let stream = reader.get_mut();
     delivery.send(stream, &entry, &mut under_way, without_body, &shared.pause).map(Some)
@@ -166,6 +167,7 @@ fn instead(head: &Head, faults: &[Fault]) -> Option<Answer> {
 
 /// The request's body. `None` if the connection is to break while it is being sent.
 fn receive(
+    shared: &Shared,
     head: &Head,
     reader: &mut BufReader<Stream>,
     entry: &Entry,
@@ -178,12 +180,20 @@ fn receive(
     if cut == Some(0) {
         return Ok(None);
     }
-    let mut body = Vec::new();
+    let length = head.header("content-length").and_then(|value| value.parse().ok());
+    let discards = shared.repositories.lock().unwrap().push.discards;
+    let length = length.filter(|length| !discards && *length < 1 << 32);
+    let mut body = Vec::with_capacity(length.unwrap_or(0));
+    let mut received = 0;
     let mut whole = true;
     head.read_body(reader, &mut |piece| {
         entry.received(piece.len());
-        body.extend_from_slice(piece);
-        whole = cut.is_none_or(|cut| body.len() < cut);
+        let kept = !discards || !shared.repositories.lock().unwrap().discards(&head.path, piece);
+        if kept {
+            body.extend_from_slice(piece);
+        }
+        received += piece.len();
+        whole = cut.is_none_or(|cut| received < cut);
         whole
     })?;
     Ok(whole.then_some(body))

@@ -58,6 +58,19 @@ fn content_that_is_not_its_digest_is_refused() {
 }
 
 #[test]
+fn pushed_content_can_be_checked_without_being_kept() {
+    let registry = Registry::start();
+    registry.takes(Push { discards: true, ..Push::default() });
+    let mut pusher = Pusher::to(&registry);
+    let location = pusher.begin();
+    assert_eq!(pusher.patch(&location, "0-1", b"he").header("range"), Some("0-1"));
+    assert_eq!(pusher.commit(&location, b"llo").status(), 201);
+    assert_eq!(registry.blob("box", HELLO).unwrap().size(), 5);
+    let location = pusher.begin();
+    assert_eq!(pusher.commit(&location, b"hellO").status(), 400);
+}
+
+#[test]
 fn uploads_have_the_oddities_that_are_asked_for() {
     let registry = Registry::start();
     let mut pusher = Pusher::to(&registry);
@@ -100,6 +113,16 @@ fn connection_can_break_while_the_body_is_being_sent() {
     registry.fail_once("PUT *", Fault::ResetWhileSending(3));
     assert_eq!(pusher.commit(&location, b"hello").ending, Ending::Rst);
     assert!(registry.blob("box", HELLO).is_none());
+}
+
+#[test]
+fn early_answer_is_there_for_those_who_wait_for_100() {
+    let registry = Registry::start();
+    registry.fail_always("POST *", Fault::Early(413));
+    let expect = [("Expect", "100-continue"), ("Content-Length", "5")];
+    let mut client = Client::connect(registry.address());
+    assert_eq!(client.send("POST", "/v2/box/blobs/uploads/", &expect, b"").status(), 413);
+    assert_eq!(client.get("/v2/").ending, Ending::Fin);
 }
 
 #[test]
