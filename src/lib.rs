@@ -3,5 +3,6 @@
 pub mod endpoint;
 pub mod error;
 pub mod image;
+pub mod printable;
 pub mod reference;
 pub mod registry;

@@ -1,3 +1,10 @@
 //! A client of the [distribution-spec][spec]: one function, one request.
 //!
 //! [spec]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
+
+mod host;
+mod message;
+mod secret;
+mod url;
+
+pub use secret::Secret;
