@@ -88,8 +88,7 @@ impl From<Failure> for Error {
 
 impl Client {
     pub(super) fn new(connecting: Connecting) -> Client {
-        let Connecting { own, identity, insecure, addresses, stall_timeout, jobs } =
-            connecting;
+        let Connecting { own, identity, insecure, addresses, stall_timeout, jobs } = connecting;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -108,11 +107,11 @@ impl Client {
             .timeout_per_read(Some(stall_timeout))
             .timeout_per_write(Some(stall_timeout))
             .build();
-        let connector = ()
-            .chain(ConnectProxyConnector::default())
-            .chain(Dial::default())
-            .chain(Tls::new(own, identity, insecure))
-            .chain(Watch);
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(Dial::default())
+                .chain(Tls::new(own, identity, insecure))
+                .chain(Watch);
         let agent = Agent::with_parts(config, connector, Lookup(addresses));
         Client { agent, stall_timeout, stopped: Stopped::default() }
     }
@@ -174,9 +173,8 @@ impl Client {
         let request = builder.body(body).map_err(|error| unfit(&error))?;
         let mut configured = self.agent.configure_request(request);
         if let Some(patience) = manner.patience {
-            configured = configured
-                .timeout_recv_response(Some(patience))
-                .timeout_per_read(Some(patience));
+            configured =
+                configured.timeout_recv_response(Some(patience)).timeout_per_read(Some(patience));
         }
         if manner.afresh {
             configured = configured.max_idle_age(Duration::ZERO);
@@ -477,7 +475,9 @@ fn classify(error: ureq::Error, stage: Stage, url: &Url, stall: Duration) -> Fai
     let peer = url.origin().authority();
     let network = |fault, message| Failure::Other(Error::network(fault, message));
     match error {
-        ureq::Error::HostNotFound => network(Fault::Resolve, format!("cannot resolve {}", url.host())),
+        ureq::Error::HostNotFound => {
+            network(Fault::Resolve, format!("cannot resolve {}", url.host()))
+        }
         ureq::Error::Timeout(Timeout::Resolve) => network(
             Fault::Resolve,
             format!("cannot resolve {}: no answer for {} s", url.host(), RESOLVE.as_secs()),
@@ -490,10 +490,9 @@ fn classify(error: ureq::Error, stage: Stage, url: &Url, stall: Duration) -> Fai
             Fault::Unreachable,
             format!("connecting to {peer} took longer than {} s", CONNECT.as_secs()),
         ),
-        ureq::Error::Timeout(_) => network(
-            Fault::Stall,
-            format!("no byte from {peer} for {} s", stall.as_secs_f32()),
-        ),
+        ureq::Error::Timeout(_) => {
+            network(Fault::Stall, format!("no byte from {peer} for {} s", stall.as_secs_f32()))
+        }
         ureq::Error::Rustls(error) => handshake(&error, peer),
         ureq::Error::Tls(_) | ureq::Error::TlsRequired | ureq::Error::Pem(_) => {
             network(Fault::Tls, format!("no TLS with {peer}: {error}"))
@@ -508,9 +507,10 @@ fn classify(error: ureq::Error, stage: Stage, url: &Url, stall: Duration) -> Fai
             network(Fault::Unreachable, format!("connecting to {peer}: {}", printable(&reason)))
         }
         ureq::Error::Io(error) => classify_io(error, stage, url),
-        error => {
-            network(Fault::Protocol, format!("{peer} does not speak HTTP: {}", printable(&error.to_string())))
-        }
+        error => network(
+            Fault::Protocol,
+            format!("{peer} does not speak HTTP: {}", printable(&error.to_string())),
+        ),
     }
 }
 
@@ -525,7 +525,9 @@ fn classify_io(error: io::Error, stage: Stage, url: &Url) -> Failure {
         return handshake(error, peer);
     }
     if is_local(&error) {
-        return Failure::Other(Error::new(ErrorKind::Io(error)).context(format!("connecting to {peer}")));
+        return Failure::Other(
+            Error::new(ErrorKind::Io(error)).context(format!("connecting to {peer}")),
+        );
     }
     let cut = matches!(
         error.kind(),
@@ -544,8 +546,12 @@ fn classify_io(error: io::Error, stage: Stage, url: &Url) -> Failure {
             network(Fault::Resolve, format!("cannot resolve {}", url.host()))
         }
         _ if cut => network(Fault::Cut, format!("the connection to {peer} was cut")),
-        Stage::Kept => network(Fault::Resolve, format!("cannot resolve {}: {}", url.host(), plain(&error))),
-        Stage::Dialing => network(Fault::Unreachable, format!("connecting to {peer}: {}", plain(&error))),
+        Stage::Kept => {
+            network(Fault::Resolve, format!("cannot resolve {}: {}", url.host(), plain(&error)))
+        }
+        Stage::Dialing => {
+            network(Fault::Unreachable, format!("connecting to {peer}: {}", plain(&error)))
+        }
         _ => network(Fault::Cut, format!("the connection to {peer} was cut: {}", plain(&error))),
     }
 }

@@ -133,8 +133,7 @@ impl Registry {
             mirrors.push(Arc::new(Server::new(client, url, false, Some(host.to_owned()))));
         }
         let client = options.client_certificate.as_ref();
-        let connecting =
-            connecting(&base, &options, &options.cert_dirs, client, options.insecure)?;
+        let connecting = connecting(&base, &options, &options.cert_dirs, client, options.insecure)?;
         let server = Server::new(Client::new(connecting), base, may_be_plain, None);
         Ok(Registry(Arc::new(Servers { server, mirrors })))
     }

@@ -48,7 +48,8 @@ fn main() -> ExitCode {
 fn serve(registry: &Registry, layout: &Path) -> String {
     let read = |path: PathBuf| std::fs::read(path).unwrap();
     let blob = |digest: &str| read(layout.join("blobs").join(digest.replace(':', "/")));
-    let index: serde_json::Value = serde_json::from_slice(&read(layout.join("index.json"))).unwrap();
+    let index: serde_json::Value =
+        serde_json::from_slice(&read(layout.join("index.json"))).unwrap();
     let mut waiting = index["manifests"].as_array().unwrap().clone();
     let root = waiting[0]["digest"].as_str().unwrap().to_owned();
     while let Some(descriptor) = waiting.pop() {
@@ -74,8 +75,11 @@ fn show(store: &Path, args: &[&str]) -> String {
     let beside = std::env::current_exe().unwrap();
     let windlass = beside.parent().unwrap().parent().unwrap().join("windlass");
     println!("$ windlass {}", args.join(" "));
-    let output =
-        Command::new(windlass).args(["--store", store.to_str().unwrap()]).args(args).output().unwrap();
+    let output = Command::new(windlass)
+        .args(["--store", store.to_str().unwrap()])
+        .args(args)
+        .output()
+        .unwrap();
     let (answer, story) = (output.stdout, String::from_utf8_lossy(&output.stderr).into_owned());
     let answer = String::from_utf8(answer).unwrap();
     print!("{story}{answer}");
