@@ -3,9 +3,13 @@
 //! [spec]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 
 mod challenge;
+mod credentials;
 mod host;
 mod message;
+mod proxy;
 mod secret;
 mod url;
 
+pub use credentials::{Credential, Credentials};
+pub use proxy::Proxies;
 pub use secret::Secret;
