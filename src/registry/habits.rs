@@ -95,7 +95,11 @@ impl Known {
     }
 }
 
-fn strike<K: Eq + std::hash::Hash>(strikes: &mut HashMap<K, Strikes>, of: K, begun: Instant) -> u32 {
+fn strike<K: Eq + std::hash::Hash>(
+    strikes: &mut HashMap<K, Strikes>,
+    of: K,
+    begun: Instant,
+) -> u32 {
     let now = Instant::now();
     let strikes = strikes.entry(of).or_insert(Strikes { count: 0, last: begun });
     if begun >= strikes.last {

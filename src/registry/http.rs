@@ -19,6 +19,7 @@ use ureq::{Agent, SendBody, Timeout};
 
 use super::addresses::{Addresses, is_reserved};
 pub(super) use super::message::{Body, Headers, Method, Request, Response};
+use super::proxy::Proxies;
 use super::tls::{self, Identity};
 use super::url::{Origin, Url};
 use super::wire::{Exactly, Pace, Stopped, Wire};
@@ -50,6 +51,7 @@ pub(super) struct Connecting {
     pub(super) own: Origin,
     pub(super) identity: Identity,
     pub(super) insecure: bool,
+    pub(super) proxies: Proxies,
     pub(super) addresses: Addresses,
     pub(super) stall_timeout: Duration,
     pub(super) jobs: usize,
@@ -67,6 +69,7 @@ pub(super) struct Manner {
 /// Sends requests, each once, and keeps connections. Follows nothing and decides nothing.
 pub(super) struct Client {
     agent: Agent,
+    proxies: Proxies,
     stall_timeout: Duration,
     stopped: Stopped,
 }
@@ -88,7 +91,7 @@ impl From<Failure> for Error {
 
 impl Client {
     pub(super) fn new(connecting: Connecting) -> Client {
-        let Connecting { own, identity, insecure, addresses, stall_timeout, jobs } =
+        let Connecting { own, identity, insecure, proxies, addresses, stall_timeout, jobs } =
             connecting;
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -108,13 +111,13 @@ impl Client {
             .timeout_per_read(Some(stall_timeout))
             .timeout_per_write(Some(stall_timeout))
             .build();
-        let connector = ()
-            .chain(ConnectProxyConnector::default())
-            .chain(Dial::default())
-            .chain(Tls::new(own, identity, insecure))
-            .chain(Watch);
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(Dial::default())
+                .chain(Tls::new(own, identity, insecure))
+                .chain(Watch);
         let agent = Agent::with_parts(config, connector, Lookup(addresses));
-        Client { agent, stall_timeout, stopped: Stopped::default() }
+        Client { agent, proxies, stall_timeout, stopped: Stopped::default() }
     }
 
     /// Sends `request` and gives the answer, whatever its status.
@@ -152,6 +155,10 @@ impl Client {
         let unfit = |error: &dyn std::fmt::Display| {
             Failure::Other(Error::network(Fault::Protocol, format!("asking {url}: {error}")))
         };
+        let proxy = match self.proxies.for_url(url) {
+            Some(proxy) => Some(ureq::Proxy::new(&proxy.to_wire()).map_err(|error| unfit(&error))?),
+            None => None,
+        };
         let mut builder =
             ureq::http::Request::builder().method(method.as_str()).uri(url.to_wire().as_str());
         for (name, value) in headers {
@@ -172,11 +179,10 @@ impl Client {
             }
         };
         let request = builder.body(body).map_err(|error| unfit(&error))?;
-        let mut configured = self.agent.configure_request(request);
+        let mut configured = self.agent.configure_request(request).proxy(proxy);
         if let Some(patience) = manner.patience {
-            configured = configured
-                .timeout_recv_response(Some(patience))
-                .timeout_per_read(Some(patience));
+            configured =
+                configured.timeout_recv_response(Some(patience)).timeout_per_read(Some(patience));
         }
         if manner.afresh {
             configured = configured.max_idle_age(Duration::ZERO);
@@ -477,7 +483,9 @@ fn classify(error: ureq::Error, stage: Stage, url: &Url, stall: Duration) -> Fai
     let peer = url.origin().authority();
     let network = |fault, message| Failure::Other(Error::network(fault, message));
     match error {
-        ureq::Error::HostNotFound => network(Fault::Resolve, format!("cannot resolve {}", url.host())),
+        ureq::Error::HostNotFound => {
+            network(Fault::Resolve, format!("cannot resolve {}", url.host()))
+        }
         ureq::Error::Timeout(Timeout::Resolve) => network(
             Fault::Resolve,
             format!("cannot resolve {}: no answer for {} s", url.host(), RESOLVE.as_secs()),
@@ -490,10 +498,9 @@ fn classify(error: ureq::Error, stage: Stage, url: &Url, stall: Duration) -> Fai
             Fault::Unreachable,
             format!("connecting to {peer} took longer than {} s", CONNECT.as_secs()),
         ),
-        ureq::Error::Timeout(_) => network(
-            Fault::Stall,
-            format!("no byte from {peer} for {} s", stall.as_secs_f32()),
-        ),
+        ureq::Error::Timeout(_) => {
+            network(Fault::Stall, format!("no byte from {peer} for {} s", stall.as_secs_f32()))
+        }
         ureq::Error::Rustls(error) => handshake(&error, peer),
         ureq::Error::Tls(_) | ureq::Error::TlsRequired | ureq::Error::Pem(_) => {
             network(Fault::Tls, format!("no TLS with {peer}: {error}"))
@@ -508,9 +515,10 @@ fn classify(error: ureq::Error, stage: Stage, url: &Url, stall: Duration) -> Fai
             network(Fault::Unreachable, format!("connecting to {peer}: {}", printable(&reason)))
         }
         ureq::Error::Io(error) => classify_io(error, stage, url),
-        error => {
-            network(Fault::Protocol, format!("{peer} does not speak HTTP: {}", printable(&error.to_string())))
-        }
+        error => network(
+            Fault::Protocol,
+            format!("{peer} does not speak HTTP: {}", printable(&error.to_string())),
+        ),
     }
 }
 
@@ -525,7 +533,9 @@ fn classify_io(error: io::Error, stage: Stage, url: &Url) -> Failure {
         return handshake(error, peer);
     }
     if is_local(&error) {
-        return Failure::Other(Error::new(ErrorKind::Io(error)).context(format!("connecting to {peer}")));
+        return Failure::Other(
+            Error::new(ErrorKind::Io(error)).context(format!("connecting to {peer}")),
+        );
     }
     let cut = matches!(
         error.kind(),
@@ -544,8 +554,12 @@ fn classify_io(error: io::Error, stage: Stage, url: &Url) -> Failure {
             network(Fault::Resolve, format!("cannot resolve {}", url.host()))
         }
         _ if cut => network(Fault::Cut, format!("the connection to {peer} was cut")),
-        Stage::Kept => network(Fault::Resolve, format!("cannot resolve {}: {}", url.host(), plain(&error))),
-        Stage::Dialing => network(Fault::Unreachable, format!("connecting to {peer}: {}", plain(&error))),
+        Stage::Kept => {
+            network(Fault::Resolve, format!("cannot resolve {}: {}", url.host(), plain(&error)))
+        }
+        Stage::Dialing => {
+            network(Fault::Unreachable, format!("connecting to {peer}: {}", plain(&error)))
+        }
         _ => network(Fault::Cut, format!("the connection to {peer} was cut: {}", plain(&error))),
     }
 }

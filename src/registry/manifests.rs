@@ -54,7 +54,11 @@ impl Remote {
         let mut received = get(server, path.clone(), Manner::default())?;
         if is_cut(&received.bytes) {
             // The length may not have been announced, and the connection been cut.
-            log::debug!("{}: {} bytes are no whole manifest", server.url(&path), received.bytes.len());
+            log::debug!(
+                "{}: {} bytes are no whole manifest",
+                server.url(&path),
+                received.bytes.len()
+            );
             received = get(server, path.clone(), Manner { afresh: true, ..Manner::default() })?;
         }
         let size = received.bytes.len();
@@ -113,8 +117,8 @@ fn question(method: Method, path: String, manner: Manner) -> Question {
 }
 
 fn head(server: &Server, path: String) -> Result<Descriptor> {
-    let response = server
-        .ask(&question(Method::Head, path, Manner::default()), &mut server.trail())?;
+    let response =
+        server.ask(&question(Method::Head, path, Manner::default()), &mut server.trail())?;
     if response.status != 200 {
         return Err(problem(response));
     }

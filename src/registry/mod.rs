@@ -13,12 +13,15 @@
 
 mod addresses;
 mod blobs;
+mod challenge;
+mod credentials;
 mod habits;
 mod host;
 mod http;
 mod manifests;
 mod message;
 mod problem;
+mod proxy;
 mod range;
 mod secret;
 mod server;
@@ -35,6 +38,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+pub use credentials::{Credential, Credentials};
+pub use proxy::Proxies;
 pub use secret::Secret;
 pub use tags::Tags;
 
@@ -61,6 +66,12 @@ pub struct Options {
     pub client_certificate: Option<(PathBuf, PathBuf)>,
     /// Folders that have `HOST[:PORT]/{*.crt,*.cert,*.key}` in the way of docker and podman.
     pub cert_dirs: Vec<PathBuf>,
+    /// Who we are.
+    pub credentials: Credentials,
+    /// `HOST[:PORT]` of token servers beside the registry itself that may have the credentials.
+    pub trusted_realms: Vec<String>,
+    /// Ways to the registry and to where it redirects.
+    pub proxies: Proxies,
     /// Mirrors to ask first; those of other hosts are ignored.
     pub mirrors: Vec<Mirror>,
     /// How long no byte may come, of an answer's head or its body. Fewer than 1 KiB a second,
@@ -89,6 +100,9 @@ impl Default for Options {
             ca_files: Vec::new(),
             client_certificate: None,
             cert_dirs: Vec::new(),
+            credentials: Credentials::anonymous(),
+            trusted_realms: Vec::new(),
+            proxies: Proxies::none(),
             mirrors: Vec::new(),
             stall_timeout: Duration::from_secs(30),
             jobs: 8,
@@ -133,8 +147,7 @@ impl Registry {
             mirrors.push(Arc::new(Server::new(client, url, false, Some(host.to_owned()))));
         }
         let client = options.client_certificate.as_ref();
-        let connecting =
-            connecting(&base, &options, &options.cert_dirs, client, options.insecure)?;
+        let connecting = connecting(&base, &options, &options.cert_dirs, client, options.insecure)?;
         let server = Server::new(Client::new(connecting), base, may_be_plain, None);
         Ok(Registry(Arc::new(Servers { server, mirrors })))
     }
@@ -174,6 +187,7 @@ fn connecting(
         own: base.origin().clone(),
         identity: Identity::load(&authority, &options.ca_files, client, folders)?,
         insecure,
+        proxies: options.proxies.clone(),
         addresses: Addresses::new(options.resolve.clone()),
         stall_timeout: options.stall_timeout,
         jobs: options.jobs,

@@ -150,9 +150,8 @@ mod tests {
     #[test]
     fn what_is_not_found_is_known_by_status_code_or_words() {
         let kind = |status, body: &str| read(status, &headers(&[]), body.as_bytes());
-        let entry = |code, message| {
-            format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#)
-        };
+        let entry =
+            |code, message| format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#);
         for (status, body) in [
             (400, entry("UNKNOWN", "unknown: Not Found")),
             (412, entry("UNKNOWN", "http status code: 404, body: repository a not found")),

@@ -157,9 +157,11 @@ fn location(response: &Response) -> Result<Option<Url>> {
         return Ok(None);
     }
     match response.headers.get("location") {
-        Some(location) => response.url.join(location).map(Some).map_err(|error| {
-            error.context(format!("following a redirect from {}", response.url))
-        }),
+        Some(location) => {
+            response.url.join(location).map(Some).map_err(|error| {
+                error.context(format!("following a redirect from {}", response.url))
+            })
+        }
         None => {
             let message = format!("{} redirects to nowhere", response.url);
             Err(Error::network(Fault::Protocol, message))

@@ -113,7 +113,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
         .collect::<Result<_, _>>()
         .map_err(|error| invalid(format!("expected PEM: {error}")))?;
-    if found.is_empty() { Err(invalid("expected a certificate in PEM, got none".into())) } else { Ok(found) }
+    if found.is_empty() {
+        Err(invalid("expected a certificate in PEM, got none".into()))
+    } else {
+        Ok(found)
+    }
 }
 
 fn client_certificate(certificate: &Path, key: &Path) -> Result<ClientCertificate> {
@@ -156,8 +160,11 @@ pub(super) fn reason(error: &rustls::Error) -> String {
         rustls::Error::InvalidMessage(_) => "it does not speak TLS",
         rustls::Error::AlertReceived(Alert::CertificateRequired) => "it wants a client certificate",
         rustls::Error::AlertReceived(
-            Alert::BadCertificate | Alert::UnknownCA | Alert::CertificateUnknown
-            | Alert::CertificateExpired | Alert::AccessDenied,
+            Alert::BadCertificate
+            | Alert::UnknownCA
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::AccessDenied,
         ) => "it refuses the client certificate",
         error => return error.to_string(),
     };
