@@ -42,8 +42,9 @@ const INPUT_BUFFER: usize = 64 * 1024;
 /// Bytes written at once to a connection.
 const OUTPUT_BUFFER: usize = 16 * 1024;
 
-/// Most bytes of the headers of an answer.
-const HEADERS_LIMIT: usize = 64 * 1024;
+/// Most bytes of the headers of an answer. They have to fit in the buffer with room to spare, or
+/// ureq takes what is too large for what is cut.
+const HEADERS_LIMIT: usize = INPUT_BUFFER - 4 * 1024;
 
 /// How to connect, for all requests of a [`Client`].
 pub(super) struct Connecting {
