@@ -6,8 +6,10 @@ mod challenge;
 mod credentials;
 mod host;
 mod message;
+mod problem;
 mod proxy;
 mod secret;
+mod token;
 mod url;
 
 pub use credentials::{Credential, Credentials};
