@@ -24,13 +24,10 @@ mod problem;
 mod proxy;
 mod range;
 mod secret;
-<<<<<<< HEAD
 mod server;
 mod tags;
 mod tls;
-=======
 mod token;
->>>>>>> auth
 mod url;
 mod wire;
 
