@@ -2,6 +2,7 @@
 //!
 //! [spec]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 
+mod authority;
 mod challenge;
 mod credentials;
 mod host;

@@ -13,7 +13,7 @@ use super::message::{Body, Method, Request, Response};
 use super::problem::problem;
 use super::secret::Secret;
 use super::url::{Origin, Url, encode_component};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Fault, Result};
 
 /// Most bytes of a token server's answer. Tokens travel in headers, which servers hold to less.
 const ANSWER_LIMIT: u64 = 64 * 1024;
@@ -244,7 +244,7 @@ fn follow(
     send: &dyn Fn(Request) -> Result<Response>,
 ) -> Result<Response> {
     let mut request = get(realm, scope, None);
-    for _ in 0..HOP_LIMIT {
+    for _ in 0..=HOP_LIMIT {
         let from = request.url.clone();
         let response = send(request)?;
         let Some(location) = redirect(&response) else { return Ok(response) };
@@ -253,7 +253,7 @@ fn follow(
         let headers = vec![("accept", "application/json".to_owned())];
         request = Request { method: Method::Get, url: to, headers, body: Body::Empty };
     }
-    send(request)
+    Err(Error::network(Fault::Protocol, format!("more than {HOP_LIMIT} redirects")))
 }
 
 fn redirect(response: &Response) -> Option<&str> {
