@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::message::{Headers, Response};
+use super::http::{Headers, Response};
 use crate::error::{Error, ErrorKind};
 use crate::printable::printable;
 

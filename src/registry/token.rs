@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::credentials::Credential;
 use super::host::may_follow;
-use super::message::{Body, Method, Request, Response};
+use super::http::{Body, Method, Request, Response};
 use super::problem::problem;
 use super::secret::Secret;
 use super::url::{Origin, Url, encode_component};
@@ -334,7 +334,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::message::Headers;
+    use super::super::http::Headers;
     use super::*;
 
     /// What the token server gets and gives: requests as text, answers in order.
@@ -401,7 +401,7 @@ mod tests {
                 + rest
         };
         check(&Credential::Anonymous, &[GIVEN], &[GET.into()]);
-        check(&me(), &[GIVEN], &[with_login.clone()]);
+        check(&me(), &[GIVEN], std::slice::from_ref(&with_login));
         let password = post("grant_type=password&username=me&password=p%26w");
         check(&me(), &[(405, ""), GIVEN], &[with_login, password]);
         check(&token(), &[GIVEN], &[post("grant_type=refresh_token&refresh_token=id%2F1")]);

@@ -4,7 +4,7 @@ use std::time::Instant;
 use super::super::challenge::{self, Challenge, Demand};
 use super::super::credentials::Credential;
 use super::super::host::{Trust, realm_trust};
-use super::super::message::{Request, Response};
+use super::super::http::{Request, Response};
 use super::super::token::{self, Fetched, Realm, Scope};
 use super::{Authority, DISBELIEF, Held, Slot, Way};
 use crate::error::{Error, Result};
@@ -374,7 +374,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::super::credentials::Login;
-    use super::super::super::message::{Body, Headers};
+    use super::super::super::http::{Body, Headers};
     use super::super::super::secret::Secret;
     use super::super::super::url::Url;
     use super::super::Permissions;

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::credentials::{Credential, Login};
+use super::credentials::{Credential, Credentials, Login};
 use super::host::is_loopback;
 use super::token::{self, Realm, Scope};
 use super::url::Origin;
+use crate::error::Result;
 
 mod handshake;
 
@@ -16,6 +17,15 @@ pub(super) use handshake::{Handshake, Outcome};
 /// How long a login that the token server does not believe is not shown to it again for reading:
 /// servers lock accounts after some wrong passwords.
 const DISBELIEF: Duration = Duration::from_secs(300);
+
+/// The authorities for the repositories of one registry: files may have other credentials for
+/// other repositories.
+pub(super) struct Authorities {
+    host: String,
+    credentials: Credentials,
+    permissions: Permissions,
+    known: Mutex<Vec<(String, Arc<Authority>)>>,
+}
 
 /// What we know of getting into one registry as one user: how it wants to be asked, and the
 /// tokens that it takes. Threads share it; only one asks for the same token at a time.
@@ -71,6 +81,38 @@ struct Held {
     as_user: bool,
 }
 
+impl Authorities {
+    /// For the registry `host`, as [`Repository::host`](crate::reference::Repository::host) has
+    /// it.
+    pub(super) fn new(host: &str, credentials: Credentials, permissions: Permissions) -> Self {
+        Authorities { host: host.to_owned(), credentials, permissions, known: Mutex::default() }
+    }
+
+    /// The one for the repository `path`, while the registry is reached at `origin`. All
+    /// repositories with the same credentials share one.
+    ///
+    /// # Errors
+    ///
+    /// When a file of credentials cannot be read or is malformed.
+    pub(super) fn of(&self, origin: &Origin, path: &str) -> Result<Arc<Authority>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut here = known.iter().filter(|(_, authority)| authority.registry == *origin);
+        if let Some((_, authority)) = here.clone().find(|(own, _)| own == path) {
+            return Ok(Arc::clone(authority));
+        }
+        let login = self.credentials.find(&self.host, path)?;
+        let authority = match here.find(|(_, authority)| authority.login == login) {
+            Some((_, authority)) => Arc::clone(authority),
+            None => {
+                let permissions = self.permissions.clone();
+                Arc::new(Authority::new(origin.clone(), login, permissions))
+            }
+        };
+        known.push((path.to_owned(), Arc::clone(&authority)));
+        Ok(authority)
+    }
+}
+
 impl Authority {
     pub(super) fn new(registry: Origin, login: Login, permissions: Permissions) -> Authority {
         Authority { registry, login, permissions, state: Mutex::default() }
@@ -118,5 +160,33 @@ impl Authority {
             let host = self.registry.authority();
             log::warn!("the login for {host} is refused, going on without it: {why}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::secret::Secret;
+    use super::super::url::Url;
+    use super::*;
+
+    #[test]
+    fn repositories_share_an_authority_only_if_they_share_the_login_and_the_origin() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("auth.json");
+        let mut file = std::fs::File::create_new(&path).unwrap();
+        let content = br#"{"auths":{"r.io":{"auth":"bWU6cHc="},"r.io/b":{"auth":"eW91OnB3"}}}"#;
+        std::io::Write::write_all(&mut file, content).unwrap();
+        let credentials = Credentials::from_file(path);
+        let authorities = Authorities::new("r.io", credentials, Permissions::default());
+        let origin = |text: &str| Url::parse(text).unwrap().origin().clone();
+        let of = |url: &str, path: &str| authorities.of(&origin(url), path).unwrap();
+        let own = of("https://r.io", "a");
+        assert!(Arc::ptr_eq(&own, &of("https://r.io", "a")));
+        assert!(Arc::ptr_eq(&own, &of("https://r.io", "c/d")));
+        assert!(!Arc::ptr_eq(&own, &of("http://r.io", "a")));
+        let other = of("https://r.io", "b/x");
+        assert!(!Arc::ptr_eq(&own, &other));
+        let password = Secret::new("pw");
+        assert_eq!(other.login.credential, Credential::Basic { user: "you".into(), password });
     }
 }
