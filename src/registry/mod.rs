@@ -4,7 +4,8 @@
 //! the credentials that were asked for, the next hop of a redirect, another connection where a
 //! kept one was closed. Whether to try again is for the caller, by [`Error::remedy`].
 //!
-//! From the bottom up: `url` and `host` say what may go where; `http` sends one request; `server`
+//! From the bottom up: `url` and `host` say what may go where; `http` sends one request; `token`
+//! asks a token server, `authority` gets a request past a 401 with what `credentials` knows; `server`
 //! asks one question, with credentials and redirects; `manifests`, `blobs` and `tags` are the
 //! questions there are; [`Remote`] is a repository as a [`Source`].
 //!
@@ -12,6 +13,7 @@
 //! [`Error::remedy`]: crate::error::Error::remedy
 
 mod addresses;
+mod authority;
 mod blobs;
 mod challenge;
 mod credentials;

@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use super::credentials::Credential;
 use super::host::may_follow;
-use super::message::{Body, Method, Request, Response};
+use super::http::{Body, Method, Request, Response};
 use super::problem::problem;
 use super::secret::Secret;
 use super::url::{Origin, Url, encode_component};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Fault, Result};
 
 /// Most bytes of a token server's answer. Tokens travel in headers, which servers hold to less.
 const ANSWER_LIMIT: u64 = 64 * 1024;
@@ -244,7 +244,7 @@ fn follow(
     send: &dyn Fn(Request) -> Result<Response>,
 ) -> Result<Response> {
     let mut request = get(realm, scope, None);
-    for _ in 0..HOP_LIMIT {
+    for _ in 0..=HOP_LIMIT {
         let from = request.url.clone();
         let response = send(request)?;
         let Some(location) = redirect(&response) else { return Ok(response) };
@@ -253,7 +253,7 @@ fn follow(
         let headers = vec![("accept", "application/json".to_owned())];
         request = Request { method: Method::Get, url: to, headers, body: Body::Empty };
     }
-    send(request)
+    Err(Error::network(Fault::Protocol, format!("more than {HOP_LIMIT} redirects")))
 }
 
 fn redirect(response: &Response) -> Option<&str> {
@@ -334,7 +334,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::message::Headers;
+    use super::super::http::Headers;
     use super::*;
 
     /// What the token server gets and gives: requests as text, answers in order.
@@ -401,7 +401,7 @@ mod tests {
                 + rest
         };
         check(&Credential::Anonymous, &[GIVEN], &[GET.into()]);
-        check(&me(), &[GIVEN], &[with_login.clone()]);
+        check(&me(), &[GIVEN], std::slice::from_ref(&with_login));
         let password = post("grant_type=password&username=me&password=p%26w");
         check(&me(), &[(405, ""), GIVEN], &[with_login, password]);
         check(&token(), &[GIVEN], &[post("grant_type=refresh_token&refresh_token=id%2F1")]);
