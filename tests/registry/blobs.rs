@@ -274,8 +274,9 @@ fn kept_connection_that_was_closed_is_replaced_at_once() {
 #[test]
 fn malformed_answers_are_told_as_such() {
     let registry = Registry::start();
-    let (descriptor, _) = blob(&registry, SIZE);
+    let (descriptor, content) = blob(&registry, SIZE);
     let remote = remote(&registry);
+    assert_eq!(read_all(remote.open(&descriptor, 0)).unwrap(), content);
     for raw in [
         &b"SSH-2.0-OpenSSH_9.6\r\n"[..],
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",

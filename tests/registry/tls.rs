@@ -1,4 +1,6 @@
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
 
 use windlass::endpoint::Source;
 use windlass::error::{ErrorKind, Fault as NetworkFault, Remedy, Result};
@@ -98,14 +100,22 @@ fn plain_http_is_found_out_on_this_machine_and_spoken_elsewhere_only_if_told() {
     }
     assert_eq!(registry.connections(), 2, "TLS is tried once");
 
-    let host = format!("registry.test:{}", registry.address().port());
-    let by_name = |plain_http| {
-        let known = vec![("registry.test".into(), vec![registry.address()])];
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let answering = thread::spawn(move || {
+        let (mut client, _) = server.accept().unwrap();
+        client.read(&mut [0; 2048]).unwrap();
+        client.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    let by_name = |address: SocketAddr, plain_http| {
+        let host = format!("registry.test:{}", address.port());
+        let known = vec![("registry.test".into(), vec![address])];
         resolve(&host, Options { plain_http, resolve: known, ..Options::default() })
     };
-    let error = network(by_name(false), NetworkFault::Tls);
-    assert!(error.to_string().contains("TLS"), "{error}");
-    assert!(by_name(true).is_ok());
+    let error = network(by_name(address, false), NetworkFault::Tls);
+    assert!(error.to_string().ends_with("it does not speak TLS"), "{error}");
+    answering.join().unwrap();
+    assert!(by_name(registry.address(), true).is_ok());
 }
 
 #[test]

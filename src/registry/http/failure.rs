@@ -78,10 +78,10 @@ fn classify_io(error: io::Error, stage: Stage, url: &Url) -> Failure {
             | io::ErrorKind::BrokenPipe
     );
     match stage {
-        Stage::Shaking if cut => Failure::NotTls(Error::network(
-            Fault::Tls,
-            format!("no TLS with {peer}: the connection was closed in the handshake"),
-        )),
+        Stage::Shaking if cut => {
+            let message = format!("the connection to {peer} was cut in the TLS handshake");
+            Failure::NotTls(Error::network(Fault::Cut, message))
+        }
         Stage::Kept if cut => network(Fault::Idle, format!("{peer} closed the connection")),
         Stage::Resolving => network(Fault::Resolve, format!("cannot resolve {}", url.host())),
         _ if cut => network(Fault::Cut, format!("the connection to {peer} was cut")),

@@ -70,9 +70,15 @@ pub(super) struct Client {
 
 /// Why no answer came.
 pub(super) enum Failure {
-    /// The peer is there and does not speak TLS.
+    /// The peer is there and does not speak TLS, or ended the connection when it was to.
     NotTls(Error),
     Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Other(error)
+    }
 }
 
 impl From<Failure> for Error {
