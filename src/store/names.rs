@@ -220,7 +220,7 @@ impl Names {
     /// What all entries lead to, those of a repeated name too: other tools may take the first.
     pub(super) fn roots(&self) -> impl Iterator<Item = Root<'_>> {
         self.manifests.iter().map(|raw| match parse_entry(raw) {
-            Some(entry) => Root::Entry(entry),
+            Some(entry) => Root::Entry(Box::new(entry)),
             None => Root::Unknown(raw.get()),
         })
     }
@@ -228,7 +228,7 @@ impl Names {
 
 /// One element of the index.
 pub(super) enum Root<'a> {
-    Entry(Entry),
+    Entry(Box<Entry>),
     /// The JSON of something that we do not understand.
     Unknown(&'a str),
 }

@@ -72,6 +72,8 @@ impl Ranges {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
+
     use super::*;
 
     #[track_caller]
