@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::image::{Descriptor, Digest, Manifest};
-use crate::reference::Reference;
+use crate::reference::{Reference, Repository};
 
 /// A place that images can be read from.
 ///
@@ -67,9 +67,18 @@ pub trait Sink: Sync {
     /// Stores `manifest` under its digest.
     fn put_manifest(&self, manifest: &Manifest) -> Result<()>;
 
-    /// Lets `reference` mean the content of `target`, all of which is there. `resolved` is the
-    /// digest that `reference` has where it came from.
-    fn name(&self, reference: &Reference, target: &Descriptor, resolved: Digest) -> Result<()>;
+    /// Lets `reference` mean the content of `target`, all of which is there.
+    fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()>;
+}
+
+/// Where an image came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The digest that its name has there: of a multi-platform image that of the index, whatever
+    /// part of it is kept.
+    pub resolved: Digest,
+    /// The repository, if it came from a registry.
+    pub repository: Option<Repository>,
 }
 
 /// What is held as long as it lives.
@@ -91,14 +100,14 @@ pub trait Draft: Send + Sync {
     /// The ranges that have not come yet, in order.
     fn missing(&self) -> Vec<Range<u64>>;
 
-    /// Takes `bytes` for `offset`. Never beyond the blob's size.
+    /// Takes `bytes` for `offset`. Refuses what would go beyond the blob's size.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
 
-    /// Forgets all that has come.
-    fn discard(&self) -> Result<()>;
-
-    /// Makes the blob visible under its digest.
+    /// Makes the blob, all of which has come, visible under its digest.
     ///
     /// Fails, and keeps nothing, unless the content is as described.
     fn commit(self: Box<Self>) -> Result<()>;
+
+    /// Forgets all that has come.
+    fn discard(self: Box<Self>) -> Result<()>;
 }

@@ -177,10 +177,10 @@ impl Error {
                 Fault::Cut | Fault::Stall | Fault::Unreachable | Fault::Resolve => Remedy::Resume,
                 Fault::Tls | Fault::Protocol => Remedy::None,
             },
-            ErrorKind::Registry { status, .. } => match status {
-                408 | 429 | 499 | 500 | 502 | 503 | 504 | 520..=529 => Remedy::Resume,
-                _ => Remedy::None,
-            },
+            ErrorKind::Registry {
+                status: 408 | 429 | 499 | 500 | 502 | 503 | 504 | 520..=529,
+                ..
+            } => Remedy::Resume,
             ErrorKind::Digest { .. } | ErrorKind::Size { .. } | ErrorKind::Range(_) => {
                 Remedy::Restart
             }

@@ -1,7 +1,7 @@
 //! The suite.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod registry;
 #[expect(dead_code, unused_imports, reason = "not every test needs everything")]
 mod support;
-
-mod registry;
+mod transfer;

@@ -5,7 +5,7 @@
 mod config;
 mod descriptor;
 mod digest;
-mod json;
+pub(crate) mod json;
 mod manifest;
 mod media_type;
 mod platform;

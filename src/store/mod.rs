@@ -1,0 +1,82 @@
+//! The local store: an OCI image layout that other tools can read, plus one private folder.
+//!
+//! Every blob is complete and verified before it is visible, and a name is written after all that
+//! it leads to, so whatever dies at whatever moment, what a name leads to is there.
+
+mod file;
+mod layout;
+mod lock;
+mod names;
+mod partial;
+mod ranges;
+mod read;
+mod write;
+
+use std::io::Read;
+use std::path::Path;
+
+use layout::Layout;
+
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::image::Algorithm;
+
+pub use names::Entry;
+pub use read::Summary;
+
+/// Whether what is stored survives a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Everything is on the disk before a name says that it is there.
+    Synced,
+    /// The system writes when it likes. A process that dies still does no harm.
+    Unsynced,
+}
+
+/// Images in a folder, for any number of processes at once.
+#[derive(Debug)]
+pub struct Store {
+    layout: Layout,
+    durability: Durability,
+}
+
+impl Store {
+    /// The store in the folder `root`.
+    ///
+    /// One that is not there reads as empty, and is made when something is written.
+    ///
+    /// # Errors
+    ///
+    /// When there is something else at `root`, or a layout of a version that is not known.
+    pub fn open(root: &Path, durability: Durability) -> Result<Store> {
+        let opening = || format!("opening the store `{}`", root.display());
+        let store = Store { layout: Layout::new(root), durability };
+        match std::fs::metadata(root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(store),
+            Err(error) => return Err(error).context(opening),
+            Ok(metadata) if !metadata.is_dir() => {
+                return Err(Error::new(ErrorKind::Local("it is not a folder".into())))
+                    .context(opening);
+            }
+            Ok(_) => {}
+        }
+        for folder in [
+            store.layout.blobs(),
+            store.layout.blobs_of(Algorithm::Sha256),
+            store.layout.blobs_of(Algorithm::Sha512),
+            store.layout.private(),
+        ] {
+            let real = std::fs::symlink_metadata(&folder).is_ok_and(|it| !it.is_dir());
+            if real {
+                let message = format!("`{}` is not a folder", folder.display());
+                return Err(Error::content(message)).context(opening);
+            }
+        }
+        if let Some(file) = file::open(&store.layout.marker())? {
+            let mut bytes = Vec::new();
+            file.take(4096).read_to_end(&mut bytes).context(opening)?;
+            let path = store.layout.marker();
+            names::check_marker(&bytes).context(|| format!("reading `{}`", path.display()))?;
+        }
+        Ok(store)
+    }
+}

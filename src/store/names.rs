@@ -1,0 +1,265 @@
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::file;
+use super::layout::Layout;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::image::json::Ordered;
+use crate::image::{Descriptor, Digest};
+
+/// The name of an entry.
+///
+/// Spec: [Annotation keys][spec].
+///
+/// [spec]: https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md#pre-defined-annotation-keys
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The digest that the name has where it came from.
+const RESOLVED: &str = "io.windlass.resolved";
+/// The repository that it came from.
+const ORIGIN: &str = "io.windlass.origin";
+/// Bytes of all that the entry leads to.
+const SIZE: &str = "io.windlass.size";
+/// When the image was made, as its config says.
+const CREATED: &str = "io.windlass.created";
+
+/// Most bytes of an `index.json`: names and descriptors of some 100,000 images.
+const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// A name in the store and what it leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name, as it is written in the index; the full name if it was windlass who wrote it.
+    /// Empty if the entry has none.
+    pub name: String,
+    /// What the name leads to, with the platform if it is one image, and all annotations.
+    pub descriptor: Descriptor,
+}
+
+impl Entry {
+    /// The digest that the name had where the image came from: an index's, of which perhaps only
+    /// one platform is stored. The stored digest, where nothing else is known.
+    pub fn resolved(&self) -> Digest {
+        self.annotation(RESOLVED)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(self.descriptor.digest)
+    }
+
+    /// The repository that the image came from, if that is known.
+    pub fn origin(&self) -> Option<&str> {
+        self.annotation(ORIGIN)
+    }
+
+    pub(super) fn size(&self) -> Option<u64> {
+        self.annotation(SIZE)?.parse().ok()
+    }
+
+    pub(super) fn created(&self) -> Option<&str> {
+        self.annotation(CREATED)
+    }
+
+    fn annotation(&self, key: &str) -> Option<&str> {
+        self.descriptor.annotations.get(key).map(String::as_str)
+    }
+}
+
+/// What is said of an entry beside its descriptor when it is written.
+pub(super) struct Note {
+    pub(super) resolved: Digest,
+    pub(super) origin: Option<String>,
+    pub(super) size: u64,
+    pub(super) created: Option<String>,
+}
+
+/// The `index.json` of an image layout, with everything in it that is not ours as it was.
+pub(super) struct Names {
+    /// The fields before, at and after `manifests`, in their order.
+    fields: Vec<(String, Box<RawValue>)>,
+    manifests: Vec<Box<RawValue>>,
+}
+
+impl Names {
+    /// Reads the index; one that is not there is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Content`] if it does not parse. Then it must not be written either.
+    pub(super) fn read(layout: &Layout) -> Result<Names> {
+        let path = layout.index();
+        let reading = || format!("reading `{}`", path.display());
+        let Some(file) = file::open(&path)? else { return Names::parse(EMPTY).context(reading) };
+        let mut bytes = Vec::new();
+        file.take(INDEX_LIMIT + 1).read_to_end(&mut bytes).context(reading)?;
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > INDEX_LIMIT {
+            let message = format!("expected at most {INDEX_LIMIT} bytes, there are more");
+            return Err(Error::content(message)).context(reading);
+        }
+        Names::parse(&bytes).context(reading)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Names> {
+        let malformed = |error: serde_json::Error| {
+            Error::content(format!("expected the index of an image layout: {error}"))
+        };
+        let Ordered(fields) =
+            serde_json::from_slice::<Ordered<Box<RawValue>>>(bytes).map_err(malformed)?;
+        let manifests = match fields.iter().find(|(key, _)| key == "manifests") {
+            Some((_, raw)) => {
+                serde_json::from_str::<Option<Vec<Box<RawValue>>>>(raw.get()).map_err(malformed)?
+            }
+            None => None,
+        };
+        Ok(Names { fields, manifests: manifests.unwrap_or_default() })
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let list: Vec<&str> = self.manifests.iter().map(|raw| raw.get()).collect();
+        let list = format!("[{}]", list.join(","));
+        let mut fields: Vec<String> = Vec::new();
+        for (key, value) in &self.fields {
+            let value = if key == "manifests" { list.as_str() } else { value.get() };
+            fields.push(format!("{}:{value}", serde_json::Value::from(key.as_str())));
+        }
+        if !self.fields.iter().any(|(key, _)| key == "manifests") {
+            fields.push(format!("\"manifests\":{list}"));
+        }
+        format!("{{{}}}", fields.join(",")).into_bytes()
+    }
+
+    /// The entries that can be understood; of several with one name the last. Those without a
+    /// name are all there.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let mut named: BTreeMap<String, Entry> = BTreeMap::new();
+        let mut nameless = Vec::new();
+        for entry in self.manifests.iter().filter_map(|raw| parse_entry(raw)) {
+            if entry.name.is_empty() {
+                nameless.push(entry);
+            } else {
+                named.insert(entry.name.clone(), entry);
+            }
+        }
+        named.into_values().chain(nameless).collect()
+    }
+
+    /// Lets `name` mean `target` and nothing else. Says whether that changes anything.
+    pub(super) fn set(&mut self, name: &str, target: &Descriptor, note: &Note) -> Result<bool> {
+        let mut descriptor = Descriptor {
+            platform: target.platform.clone(),
+            ..Descriptor::new(target.media_type.clone(), target.digest, target.size)
+        };
+        let notes = [
+            (REF_NAME, Some(name.to_owned())),
+            (RESOLVED, Some(note.resolved.to_string())),
+            (ORIGIN, note.origin.clone()),
+            (SIZE, Some(note.size.to_string())),
+            (CREATED, note.created.clone()),
+        ];
+        for (key, value) in notes {
+            if let Some(value) = value {
+                descriptor.annotations.insert(key.into(), value);
+            }
+        }
+        let raw = serde_json::value::to_raw_value(&descriptor)
+            .map_err(|error| Error::new(ErrorKind::Other(error.to_string())))?;
+        let is_it = |raw: &RawValue| parse_entry(raw).is_some_and(|entry| entry.name == name);
+        let mut same_name = self.manifests.iter().filter(|raw| is_it(raw));
+        if let (Some(only), None) = (same_name.next(), same_name.next())
+            && only.get() == raw.get()
+        {
+            return Ok(false);
+        }
+        self.manifests.retain(|raw| !is_it(raw));
+        self.manifests.push(raw);
+        Ok(true)
+    }
+}
+
+const EMPTY: &[u8] =
+    br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
+fn parse_entry(raw: &RawValue) -> Option<Entry> {
+    let descriptor: Descriptor = serde_json::from_str(raw.get()).ok()?;
+    let name = descriptor.annotations.get(REF_NAME).cloned().unwrap_or_default();
+    Some(Entry { name, descriptor })
+}
+
+/// The content of `oci-layout`.
+///
+/// Spec: [oci-layout file][spec].
+///
+/// [spec]: https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md#oci-layout-file
+pub(super) const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Refuses a layout of a version that we do not know.
+pub(super) fn check_marker(bytes: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Marker {
+        image_layout_version: String,
+    }
+    let marker: Marker = serde_json::from_slice(bytes)
+        .map_err(|error| Error::content(format!("expected the version of a layout: {error}")))?;
+    match marker.image_layout_version.strip_prefix("1.") {
+        Some(_) => Ok(()),
+        None => Err(Error::content(format!(
+            "expected image layout version 1, got `{}`",
+            marker.image_layout_version.escape_debug()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::MediaType;
+
+    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn note() -> Note {
+        Note { resolved: DIGEST.parse().unwrap(), origin: None, size: 5, created: None }
+    }
+
+    fn target() -> Descriptor {
+        Descriptor::new(MediaType::new(MediaType::OCI_MANIFEST), DIGEST.parse().unwrap(), 2)
+    }
+
+    #[test]
+    fn index_keeps_what_is_not_ours() {
+        let text = r#"{ "x":[1, 2],"manifests":[ {"odd":true}, 7 ],"schemaVersion":2,"annotations":{"a":"b"}}"#;
+        let mut names = Names::parse(text.as_bytes()).unwrap();
+        assert!(names.set("a/b:c", &target(), &note()).unwrap());
+        assert!(!names.set("a/b:c", &target(), &note()).unwrap(), "nothing changes");
+        let text = String::from_utf8(names.to_bytes()).unwrap();
+        assert!(
+            text.starts_with(r#"{"x":[1, 2],"manifests":[{"odd":true},7,{"mediaType":"#),
+            "{text}"
+        );
+        assert!(text.ends_with(r#"],"schemaVersion":2,"annotations":{"a":"b"}}"#), "{text}");
+        assert_eq!(Names::parse(text.as_bytes()).unwrap().entries()[0].name, "a/b:c");
+    }
+
+    #[test]
+    fn of_several_entries_of_one_name_the_last_counts_and_writing_replaces_all() {
+        let entry = |size: u64| {
+            format!(r#"{{"digest":"{DIGEST}","size":{size},"annotations":{{"{REF_NAME}":"n"}}}}"#)
+        };
+        let text = format!(r#"{{"manifests":[{},{}]}}"#, entry(1), entry(2));
+        let mut names = Names::parse(text.as_bytes()).unwrap();
+        assert_eq!(
+            names.entries().iter().map(|entry| entry.descriptor.size).collect::<Vec<_>>(),
+            [2]
+        );
+        names.set("n", &target(), &note()).unwrap();
+        assert_eq!(names.manifests.len(), 1);
+    }
+
+    #[test]
+    fn index_that_does_not_parse_is_an_error_not_an_empty_store() {
+        for text in ["", "{", "[]", "null", r#"{"manifests":{}}"#, r#"{"a":1,"a":2}"#, "{} {}"] {
+            assert!(Names::parse(text.as_bytes()).is_err(), "{text:?}");
+        }
+        assert!(Names::parse(br#"{"manifests":null}"#).unwrap().entries().is_empty());
+    }
+}

@@ -1,0 +1,109 @@
+use std::collections::HashSet;
+
+use crate::error::{Error, Result};
+use crate::image::{Descriptor, Digest, Document, Manifest, Platform};
+
+/// How deep indexes may lie in indexes.
+const DEPTH_LIMIT: u32 = 8;
+
+/// Most manifests that are read to find one.
+const READ_LIMIT: usize = 1000;
+
+/// Which platforms of an image are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Platforms {
+    /// The one that runs here. An image without an index is taken as it is.
+    Host,
+    /// Exactly these.
+    Only(Vec<Platform>),
+    /// All that there are, and whatever else the index lists.
+    All,
+}
+
+/// An image in an index, or in an index in it.
+pub(super) struct Candidate {
+    pub(super) descriptor: Descriptor,
+    pub(super) platform: Platform,
+    /// Which child of the outermost index leads to it.
+    pub(super) through: Digest,
+}
+
+/// All images that `index` leads to, in order, except attestations.
+///
+/// `fetch` reads a nested index, `platform_of` asks an image whose descriptor does not say for
+/// which platform it is.
+pub(super) fn candidates(
+    index: &Manifest,
+    fetch: &dyn Fn(&Descriptor) -> Result<Manifest>,
+    platform_of: &dyn Fn(&Manifest) -> Result<Option<Platform>>,
+) -> Result<Vec<Candidate>> {
+    let mut found = Vec::new();
+    let mut seen = HashSet::new();
+    let Document::Index(outermost) = index.document() else { return Ok(found) };
+    for child in &outermost.manifests {
+        let through = child.digest;
+        let mut waiting = vec![(child.clone(), 1)];
+        while let Some((descriptor, depth)) = waiting.pop() {
+            if descriptor.is_attestation() || !seen.insert(descriptor.digest) {
+                continue;
+            }
+            if depth > DEPTH_LIMIT || seen.len() > READ_LIMIT * 10 {
+                return Err(Error::content("the index leads to too many others"));
+            }
+            let kind = &descriptor.media_type;
+            if !kind.is_manifest() && !kind.as_str().is_empty() {
+                continue;
+            }
+            if kind.is_image()
+                && let Some(platform) = descriptor.platform.clone()
+            {
+                found.push(Candidate { descriptor, platform, through });
+                continue;
+            }
+            if seen.len() > READ_LIMIT {
+                return Err(Error::content("the index leads to too many others"));
+            }
+            let manifest = fetch(&descriptor)?;
+            match manifest.document() {
+                Document::Index(nested) => {
+                    let children = nested.manifests.iter().rev();
+                    waiting.extend(children.map(|child| (child.clone(), depth + 1)));
+                }
+                Document::Image(_) => {
+                    let platform = match descriptor.platform.clone() {
+                        Some(platform) => Some(platform),
+                        None => platform_of(&manifest)?,
+                    };
+                    if let Some(platform) = platform {
+                        found.push(Candidate { descriptor, platform, through });
+                    }
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The candidate that serves who asks for `wanted` best; of equals the first.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound), with the platforms there are.
+pub(super) fn choose<'a>(candidates: &'a [Candidate], wanted: &Platform) -> Result<&'a Candidate> {
+    let distance = |candidate: &&Candidate| wanted.distance(&candidate.platform);
+    let fitting = candidates.iter().filter(|candidate| distance(candidate).is_some());
+    fitting
+        .min_by_key(distance)
+        .ok_or_else(|| none_for(wanted, candidates.iter().map(|it| &it.platform)))
+}
+
+pub(super) fn none_for<'a>(wanted: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
+    let mut names: Vec<String> = Vec::new();
+    for name in there.map(ToString::to_string) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Error::not_found(format!("no image for {wanted}: there are {there}"))
+}
