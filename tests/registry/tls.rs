@@ -17,7 +17,7 @@ fn certificate_that_does_not_verify_is_told_in_plain_words() {
         (Tls::expired(), "its certificate has expired"),
         (Tls::wrong_name(), "its certificate is for another name"),
         (Tls::unknown_ca(), "its certificate is signed by an unknown authority"),
-        (Tls::self_signed(), "its certificate is "),
+        (Tls::self_signed(), "its certificate is signed by "),
     ] {
         let registry = Registry::start_tls(&tls);
         registry.push(&Image::small(), "box:1");
