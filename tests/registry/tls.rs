@@ -133,6 +133,20 @@ fn nobody_there_and_no_such_name_are_told_apart() {
 }
 
 #[test]
+fn peer_that_says_nothing_is_given_up() {
+    let registry = Registry::mute();
+    let error = network(remote(&registry).resolve(&name(&registry, "box:1")), NetworkFault::Stall);
+    assert_eq!(error.remedy(), Remedy::Resume);
+}
+
+#[test]
+fn addresses_of_ipv6_are_hosts_too() {
+    let registry = Registry::start_at("[::1]:0");
+    registry.push(&Image::small(), "box:1");
+    assert!(remote(&registry).resolve(&name(&registry, "box:1")).is_ok());
+}
+
+#[test]
 fn dead_address_does_not_spoil_the_others() {
     let registry = Registry::start();
     registry.push(&Image::small(), "box:1");
