@@ -22,13 +22,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// A crate, and the only places that may name it.
 const MAY_NAME: &[(&str, &[&str])] = &[
-    ("ureq", &["registry/http.rs", "registry/tls.rs", "registry/addresses.rs"]),
+    ("ureq", &["registry/http/"]),
+    ("rustls", &["registry/tls.rs", "registry/http/failure.rs"]),
     ("rayon", &["transfer/parallel.rs"]),
     ("argh", &["cli/", "main.rs"]),
     ("indicatif", &["cli/progress/", "cli/progress.rs", "cli/output.rs"]),
     ("env_logger", &["cli/"]),
     ("signal_hook", &["cli/"]),
-    ("rustix", &["store/", "cli/"]),
+    ("rustix", &["registry/http/failure.rs", "store/", "cli/"]),
     ("sha2", &["image/digest.rs"]),
     ("flate2", &["registry/", "stream/"]),
     ("regex_lite", &["cli/"]),
