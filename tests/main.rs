@@ -3,3 +3,5 @@
 
 #[expect(dead_code, unused_imports, reason = "not every test needs everything")]
 mod support;
+
+mod transfer;

@@ -1,3 +1,232 @@
 //! A client of the [distribution-spec][spec]: one function, one request.
 //!
+//! Nothing is tried again here, except in the steps that a protocol has: the same request with
+//! the credentials that were asked for, the next hop of a redirect, another connection where a
+//! kept one was closed. Whether to try again is for the caller, by [`Error::remedy`].
+//!
+//! From the bottom up: `url` and `host` say what may go where; `http` sends one request; `server`
+//! asks one question, with credentials and redirects; `manifests`, `blobs` and `tags` are the
+//! questions there are; [`Remote`] is a repository as a [`Source`].
+//!
 //! [spec]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
+//! [`Error::remedy`]: crate::error::Error::remedy
+
+mod addresses;
+mod blobs;
+mod habits;
+mod host;
+mod http;
+mod manifests;
+mod message;
+mod problem;
+mod range;
+mod secret;
+mod server;
+mod tags;
+mod tls;
+mod url;
+mod wire;
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+pub use secret::Secret;
+pub use tags::Tags;
+
+use self::addresses::Addresses;
+use self::http::{Client, Connecting};
+use self::server::Server;
+use self::tls::Identity;
+use self::url::Url;
+use crate::endpoint::Source;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::{Descriptor, Manifest};
+use crate::reference::{Reference, Repository};
+
+/// How to speak to a registry.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Speak HTTP without TLS.
+    pub plain_http: bool,
+    /// Do not verify the certificate of the registry; of where it redirects to, still.
+    pub insecure: bool,
+    /// Files of certificates, in PEM, to trust beside those of the system.
+    pub ca_files: Vec<PathBuf>,
+    /// Files of a certificate and its key, in PEM, to show to the registry and nobody else.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// Folders that have `HOST[:PORT]/{*.crt,*.cert,*.key}` in the way of docker and podman.
+    pub cert_dirs: Vec<PathBuf>,
+    /// Mirrors to ask first; those of other hosts are ignored.
+    pub mirrors: Vec<Mirror>,
+    /// How long no byte may come, of an answer's head or its body. Fewer than 1 KiB a second,
+    /// averaged over twice that time, are none.
+    pub stall_timeout: Duration,
+    /// How many requests are under way at once; so many connections are kept.
+    pub jobs: usize,
+    /// Addresses of hosts, asked before the system. Port 0 stands for the one asked for.
+    pub resolve: Vec<(String, Vec<SocketAddr>)>,
+}
+
+/// A server that has the content of a registry too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// The registry, as [`Repository::host`] has it.
+    pub host: String,
+    /// Where the mirror is, with `https://` or `http://`.
+    pub url: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            plain_http: false,
+            insecure: false,
+            ca_files: Vec::new(),
+            client_certificate: None,
+            cert_dirs: Vec::new(),
+            mirrors: Vec::new(),
+            stall_timeout: Duration::from_secs(30),
+            jobs: 8,
+            resolve: Vec::new(),
+        }
+    }
+}
+
+/// A registry. Clones speak over the same connections.
+#[derive(Clone)]
+pub struct Registry(Arc<Servers>);
+
+struct Servers {
+    server: Server,
+    mirrors: Vec<Arc<Server>>,
+}
+
+/// A repository in a registry.
+#[derive(Clone)]
+pub struct Remote {
+    registry: Registry,
+    repository: Repository,
+}
+
+impl Registry {
+    /// The registry at `host`, which is written as [`Repository::host`] has it. Sends nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// When a file of certificates or the URL of a mirror makes no sense.
+    pub fn new(host: &str, options: Options) -> Result<Registry> {
+        let api_host = host::api_host(host);
+        let scheme = if options.plain_http { "http" } else { "https" };
+        let base = Url::parse(&format!("{scheme}://{api_host}/"))?;
+        let may_be_plain = !options.plain_http && host::is_loopback(base.host());
+        let mut mirrors = Vec::new();
+        for mirror in options.mirrors.iter().filter(|mirror| mirror.host == host) {
+            let url = Url::parse(&mirror.url)
+                .map_err(|error| Error::usage(format!("mirror of {host}: {error}")))?;
+            let connecting = connecting(&url, &options, &[], None, false)?;
+            let client = Client::new(connecting);
+            mirrors.push(Arc::new(Server::new(client, url, false, Some(host.to_owned()))));
+        }
+        let client = options.client_certificate.as_ref();
+        let connecting = connecting(&base, &options, &options.cert_dirs, client, options.insecure)?;
+        let server = Server::new(Client::new(connecting), base, may_be_plain, None);
+        Ok(Registry(Arc::new(Servers { server, mirrors })))
+    }
+
+    /// A repository there. Its host is not looked at.
+    pub fn repository(&self, repository: &Repository) -> Remote {
+        Remote { registry: self.clone(), repository: repository.clone() }
+    }
+
+    /// Ends the requests under way with [`ErrorKind::Interrupted`], and all later ones.
+    pub fn shutdown(&self) {
+        self.0.server.shutdown();
+        for mirror in &self.0.mirrors {
+            mirror.shutdown();
+        }
+    }
+
+    fn server(&self) -> &Server {
+        &self.0.server
+    }
+
+    /// The mirror that this server is.
+    fn mirror_of(&self, server: &Server) -> Option<Arc<Server>> {
+        self.0.mirrors.iter().find(|mirror| std::ptr::eq(mirror.as_ref(), server)).cloned()
+    }
+}
+
+fn connecting(
+    base: &Url,
+    options: &Options,
+    folders: &[PathBuf],
+    client: Option<&(PathBuf, PathBuf)>,
+    insecure: bool,
+) -> Result<Connecting> {
+    let authority = base.origin().authority();
+    Ok(Connecting {
+        own: base.origin().clone(),
+        identity: Identity::load(&authority, &options.ca_files, client, folders)?,
+        insecure,
+        addresses: Addresses::new(options.resolve.clone()),
+        stall_timeout: options.stall_timeout,
+        jobs: options.jobs,
+    })
+}
+
+impl Remote {
+    /// The tags of the repository.
+    pub fn tags(&self) -> Tags {
+        Tags::new(self.clone())
+    }
+
+    /// What `ask` gives for the first mirror that has it, else for the registry.
+    fn read<T>(&self, ask: impl Fn(&Server) -> Result<T>) -> Result<T> {
+        let up = |mirror: &&Arc<Server>| !mirror.down.load(Ordering::SeqCst);
+        for mirror in self.registry.0.mirrors.iter().filter(up) {
+            match ask(mirror) {
+                Err(error) if !matches!(error.kind(), ErrorKind::Interrupted) => {
+                    log::warn!("mirror {}: {error}", mirror.origin().authority());
+                    if matches!(error.kind(), ErrorKind::Network { .. } | ErrorKind::Denied(_)) {
+                        mirror.down.store(true, Ordering::SeqCst);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+        ask(self.registry.server())
+    }
+}
+
+impl Source for Remote {
+    fn resolve(&self, reference: &Reference) -> Result<Manifest> {
+        self.resolve_manifest(reference)
+    }
+
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
+        self.fetch_manifest(descriptor)
+    }
+
+    fn open(&self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>> {
+        self.open_blob(blob, offset)
+    }
+
+    fn open_range(&self, blob: &Descriptor, range: Range<u64>) -> Result<Box<dyn Read + Send>> {
+        self.open_blob_range(blob, range)
+    }
+
+    /// The same from the registry itself, over a new connection, past caches; a label of gzip is
+    /// believed.
+    fn open_afresh(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>> {
+        self.open_blob_afresh(blob)
+    }
+
+    fn takes_ranges(&self, blob: &Descriptor) -> bool {
+        self.registry.server().habits.takes_ranges(&blob.digest)
+    }
+}

@@ -107,6 +107,8 @@ impl Partial {
         };
         let record = open_partial(&record_path)?;
         let (ranges, record_len) = read_record(&record, &record_path, &file, blob.size)?;
+        // What is not known to be there must not be part of the blob.
+        file.set_len(ranges.end()).context(|| format!("cutting `{}`", path.display()))?;
         let record_len = Mutex::new(record_len);
         let place = Place::Named { path: path.clone(), record, record_path, record_len };
         let partial = Partial::start(layout, blob, durability, (file, path), place, ranges)?;

@@ -7,7 +7,7 @@ use super::partial::{Claimed, Partial};
 use super::{Store, file};
 use crate::endpoint::{Guard, Origin, Receipt, Sink};
 use crate::error::{Context, Result};
-use crate::image::{Algorithm, Descriptor, Digest, Manifest};
+use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest};
 use crate::reference::Reference;
 
 impl Store {
@@ -22,6 +22,9 @@ impl Store {
         file::create_folder(&layout.blobs_of(Algorithm::Sha256), 0o755).context(preparing)?;
         for folder in [layout.private(), layout.partials(), layout.temporary(), layout.leases()] {
             file::create_folder(&folder, 0o700).context(preparing)?;
+        }
+        if let Some(parent) = layout.root().parent().filter(|it| !it.as_os_str().is_empty()) {
+            file::sync_folder(parent, self.durability).context(preparing)?;
         }
         if file::open(&layout.marker())?.is_none() {
             file::replace(&layout.temporary(), &layout.marker(), names::MARKER, self.durability)
@@ -49,7 +52,14 @@ impl Sink for Store {
             return Ok(false);
         };
         let metadata = file.metadata().context(|| format!("reading {}", descriptor.digest))?;
-        Ok(metadata.len() == descriptor.size)
+        if metadata.len() != descriptor.size {
+            return Ok(false);
+        }
+        // What says what else is needed is read again: it is small, and everything hangs on it.
+        let kind = &descriptor.media_type;
+        let leads_on =
+            (kind.is_manifest() || kind.is_config()) && descriptor.size <= MANIFEST_LIMIT;
+        Ok(!leads_on || self.read(descriptor).is_ok())
     }
 
     fn room(&self) -> Result<Option<u64>> {
@@ -108,11 +118,9 @@ impl Sink for Store {
 
     fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()> {
         let naming = || format!("naming {reference}");
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let folder = self.layout.blobs_of(algorithm);
-            if folder.is_dir() {
-                file::sync_folder(&folder, self.durability).context(naming)?;
-            }
+        let folders = [Algorithm::Sha256, Algorithm::Sha512].map(|it| self.layout.blobs_of(it));
+        for folder in folders.iter().filter(|it| it.is_dir()).chain([&self.layout.blobs()]) {
+            file::sync_folder(folder, self.durability).context(naming)?;
         }
         let summary = self.summary_of(target).context(naming)?;
         let mut target = target.clone();

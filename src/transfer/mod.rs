@@ -4,7 +4,9 @@
 //! blobs, a big one in several ranges; then the manifests follow, and last the name. Retry wraps
 //! one whole movement, because connections break in the body.
 
+mod fetch;
 mod interrupt;
+mod job;
 mod moves;
 mod parallel;
 mod pieces;

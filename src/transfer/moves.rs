@@ -1,14 +1,14 @@
 use std::collections::VecDeque;
-use std::io::Read;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::pieces::{Next, Order, Pieces};
+use super::job::{Errand, Job, Mode, Moving, SharedDraft};
+use super::pieces::Pieces;
 use super::progress::Event;
-use super::retry::{Budget, Decision};
+use super::retry::Decision;
 use super::{Transfer, parallel};
 use crate::endpoint::{Draft, Receipt};
-use crate::error::{Error, ErrorKind, Fault, Remedy, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::image::Descriptor;
 use crate::reference::Reference;
 
@@ -20,70 +20,32 @@ const BUFFER: usize = 128 * 1024;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// New bytes that count as progress, so that failures before are forgiven.
-const PROGRESS: u64 = 64 * 1024;
+pub(super) const PROGRESS: u64 = 64 * 1024;
 
 /// Blobs on their way, and the workers that move them.
 pub(super) struct Moves<'a> {
-    transfer: &'a Transfer<'a>,
-    image: &'a Reference,
+    pub(super) transfer: &'a Transfer<'a>,
+    pub(super) image: &'a Reference,
     state: Mutex<State<'a>>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State<'a> {
+pub(super) struct State<'a> {
     /// Nobody is at these.
     waiting: VecDeque<Job<'a>>,
-    moving: Vec<Moving<'a>>,
+    pub(super) moving: Vec<Moving<'a>>,
     /// Being begun or committed.
     between: usize,
     /// What the registry asked all connections to wait for.
     pause: Option<Instant>,
-    failed: Option<Error>,
-}
-
-/// A blob that is to be moved, and what was tried so far.
-struct Job<'a> {
-    blob: &'a Descriptor,
-    budget: Budget,
-    mode: Mode,
-    /// Not to be begun before.
-    not_before: Option<Instant>,
-    /// Somebody else is receiving it: their last sign of progress, and when that was.
-    busy: Option<(u64, Instant)>,
-}
-
-/// How a blob is asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// In one stream, and in ranges beside it where that helps.
-    Ranges,
-    /// In one stream: the source has misbehaved on a range of it.
-    Single,
-    /// In one stream from the start, past caches: what came was wrong.
-    Afresh,
-}
-
-/// A blob that is being received.
-struct Moving<'a> {
-    job: Job<'a>,
-    /// Gone when it is committed or discarded.
-    draft: Arc<RwLock<Option<Box<dyn Draft>>>>,
-    pieces: Pieces,
-    /// Bytes that came since the last failure.
-    since_failure: u64,
-    failed_at: Option<Instant>,
+    pub(super) failed: Option<Error>,
 }
 
 /// What a worker does next.
 enum Task<'a> {
     Begin(Job<'a>),
-    Fetch {
-        blob: &'a Descriptor,
-        draft: Arc<RwLock<Option<Box<dyn Draft>>>>,
-        order: Order,
-        mode: Mode,
-    },
+    Fetch(Errand<'a>),
     Wait(Duration),
     End,
 }
@@ -94,14 +56,7 @@ impl<'a> Moves<'a> {
         image: &'a Reference,
         blobs: impl Iterator<Item = &'a Descriptor>,
     ) -> Moves<'a> {
-        let job = |blob| Job {
-            blob,
-            budget: Budget::default(),
-            mode: Mode::Ranges,
-            not_before: None,
-            busy: None,
-        };
-        let state = State { waiting: blobs.map(job).collect(), ..State::default() };
+        let state = State { waiting: blobs.map(Job::new).collect(), ..State::default() };
         Moves { transfer, image, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -112,7 +67,7 @@ impl<'a> Moves<'a> {
         state.failed.map_or(Ok(()), Err)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<'a>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<'a>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -139,11 +94,11 @@ impl<'a> Moves<'a> {
                     drop(state);
                     self.begin(job);
                 }
-                Task::Fetch { blob, draft, order, mode } => {
+                Task::Fetch(errand) => {
                     drop(state);
                     buffer.resize(BUFFER, 0);
-                    let fetched = self.fetch(blob, &draft, &order, mode, &mut buffer);
-                    self.fetched(blob, order.id, fetched);
+                    let fetched = self.fetch(&errand, &mut buffer);
+                    self.fetched(errand.blob, errand.order.id, fetched);
                 }
             }
         }
@@ -168,7 +123,7 @@ impl<'a> Moves<'a> {
                 let mode = moving.job.mode;
                 let ranges = mode == Mode::Ranges && source.takes_ranges(moving.job.blob);
                 if let Some(order) = moving.pieces.first(ranges, now) {
-                    return moving.task(order);
+                    return Task::Fetch(moving.errand(order));
                 }
             }
         }
@@ -184,7 +139,7 @@ impl<'a> Moves<'a> {
                 && !moving.pieces.is_idle()
                 && source.takes_ranges(moving.job.blob);
             if may && let Some(order) = moving.pieces.beside(jobs, now) {
-                return moving.task(order);
+                return Task::Fetch(moving.errand(order));
             }
         }
         Task::Wait(LOOK)
@@ -226,107 +181,11 @@ impl<'a> Moves<'a> {
             self.commit(job, draft);
             return;
         }
-        let draft = Arc::new(RwLock::new(Some(draft)));
+        let draft = SharedDraft::new(draft);
         let moving = Moving { job, draft, pieces, since_failure: 0, failed_at: None };
         let mut state = self.lock();
         state.between -= 1;
         state.moving.push(moving);
-    }
-
-    /// Brings what `order` says, as far as it comes.
-    fn fetch(
-        &self,
-        blob: &'a Descriptor,
-        draft: &RwLock<Option<Box<dyn Draft>>>,
-        order: &Order,
-        mode: Mode,
-        buffer: &mut [u8],
-    ) -> Result<()> {
-        let source = self.transfer.source;
-        let mut at = order.range.start;
-        let mut body = match mode {
-            Mode::Afresh => {
-                at = 0;
-                source.open_afresh(blob)?
-            }
-            Mode::Single if at > 0 => {
-                at = 0;
-                source.open(blob, 0)?
-            }
-            _ if order.open_ended => source.open(blob, at)?,
-            _ => source.open_range(blob, order.range.clone())?,
-        };
-        let stream_end = if order.open_ended { blob.size } else { order.range.end };
-        let mut goal = order.range.start;
-        loop {
-            self.transfer.interrupt.check()?;
-            let len = body.read(buffer)?;
-            if len == 0 {
-                let message = format!("the connection ended after {at} of {} bytes", blob.size);
-                return Err(Error::network(Fault::Cut, message));
-            }
-            let mut bytes = &buffer[..len];
-            while !bytes.is_empty() {
-                if at < goal {
-                    let skip = bytes.len().min(usize::try_from(goal - at).unwrap_or(usize::MAX));
-                    bytes = &bytes[skip..];
-                    at += as_u64(skip);
-                    continue;
-                }
-                let allowed = self.allowed(blob, order.id)?;
-                let part = bytes.len().min(usize::try_from(allowed).unwrap_or(usize::MAX));
-                write(draft, at, &bytes[..part])?;
-                bytes = &bytes[part..];
-                at += as_u64(part);
-                match self.wrote(blob, order.id, as_u64(part), mode)? {
-                    Next::From(offset) => goal = offset,
-                    Next::End => {
-                        // A body that was read to its end leaves the connection for the next.
-                        // What an odd server sends after the end is no concern of this blob.
-                        if at == stream_end && bytes.is_empty() {
-                            let end = body.read(&mut [0]);
-                            log::trace!("{}: after the end: {end:?}", blob.digest);
-                        }
-                        return Ok(());
-                    }
-                }
-            }
-        }
-    }
-
-    /// How many bytes the stream may write before it must look again.
-    fn allowed(&self, blob: &Descriptor, id: u64) -> Result<u64> {
-        let state = self.lock();
-        if state.failed.is_some() {
-            return Err(ErrorKind::Interrupted.into());
-        }
-        let moving = state.moving.iter().find(|moving| moving.is(blob));
-        match moving.map_or(0, |moving| moving.pieces.allowed(id)) {
-            0 => Err(ErrorKind::Interrupted.into()),
-            allowed => Ok(allowed),
-        }
-    }
-
-    /// The stream has written `len` bytes. Says where it goes on.
-    fn wrote(&self, blob: &'a Descriptor, id: u64, len: u64, mode: Mode) -> Result<Next> {
-        let mut state = self.lock();
-        let Some(moving) = state.moving.iter_mut().find(|moving| moving.is(blob)) else {
-            return Err(ErrorKind::Interrupted.into());
-        };
-        moving.pieces.advance(id, len);
-        moving.since_failure += len;
-        if moving.since_failure >= PROGRESS {
-            moving.job.budget.progressed();
-        }
-        let next = if moving.pieces.allowed(id) == 0 {
-            moving.pieces.extend(id, mode != Mode::Ranges)
-        } else {
-            Next::From(0)
-        };
-        let offset = moving.pieces.there();
-        drop(state);
-        self.transfer.observer.event(&Event::Progress { image: self.image, blob, offset });
-        Ok(next)
     }
 
     /// A stream has ended: well, then the blob may be complete; or not, then what it did not
@@ -346,7 +205,7 @@ impl<'a> Moves<'a> {
                     let moving = state.moving.swap_remove(index);
                     state.between += 1;
                     drop(state);
-                    if let Some(draft) = moving.take_draft() {
+                    if let Some(draft) = moving.draft.take() {
                         self.commit(moving.job, draft);
                     }
                 }
@@ -388,7 +247,7 @@ impl<'a> Moves<'a> {
                 let moving = state.moving.swap_remove(index);
                 state.between += 1;
                 drop(state);
-                let draft = moving.take_draft();
+                let draft = moving.draft.take();
                 self.restart(moving.job, &error, draft);
             }
             Decision::Fail => {
@@ -457,31 +316,4 @@ impl<'a> Moves<'a> {
         drop(state);
         self.changed.notify_all();
     }
-}
-
-impl<'a> Moving<'a> {
-    fn is(&self, blob: &Descriptor) -> bool {
-        self.job.blob.digest == blob.digest
-    }
-
-    fn task(&self, order: Order) -> Task<'a> {
-        let draft = Arc::clone(&self.draft);
-        Task::Fetch { blob: self.job.blob, draft, order, mode: self.job.mode }
-    }
-
-    /// Takes the draft away from all streams that still write to it.
-    fn take_draft(&self) -> Option<Box<dyn Draft>> {
-        self.draft.write().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-fn write(draft: &RwLock<Option<Box<dyn Draft>>>, at: u64, bytes: &[u8]) -> Result<()> {
-    match draft.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
-        Some(draft) => draft.write_at(at, bytes),
-        None => Err(ErrorKind::Interrupted.into()),
-    }
-}
-
-fn as_u64(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,54 @@
+# What the project can do. `make` prints this list; CI runs `test` and `interop`.
+
+CARGO ?= cargo
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+# Warnings are errors here and nowhere else, so that an unfinished change still builds.
+LINT := -- -D warnings
+
+.PHONY: help demo build test lint check doc bench interop static deny golden clean
+
+help: ## print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: ## build the tool and pull a real image from an embedded registry, without the internet
+	$(CARGO) build --locked --bin windlass
+	$(CARGO) run --locked --quiet --example demo
+
+build: ## build target/release/windlass
+	$(CARGO) build --locked --release --bin windlass
+
+test: lint check doc ## the whole suite: format, lints, tests, docs; installs nothing
+
+check: ## the tests alone
+	$(CARGO) test --locked --quiet
+
+lint: ## format and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets --test interop --bench windlass $(LINT)
+
+doc: ## the documentation of the crate, private items included
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
+
+bench: ## measure against curl and skopeo in one run; installs them; minutes
+	tests/interop/install
+	$(CARGO) bench --locked --bench windlass
+
+interop: static ## real registries and clients; installs them (Debian packages, root or sudo)
+	tests/interop/install
+	$(CARGO) test --locked --test interop
+
+static: ## build dist/windlass: one file that needs nothing else
+	RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static" \
+		$(CARGO) build --locked --profile static --bin windlass --target $(HOST)
+	mkdir -p dist
+	cp target/$(HOST)/static/windlass dist/windlass
+
+golden: ## rewrite the help texts in fixtures/help, when a change is meant
+	WINDLASS_GOLDEN=rewrite $(CARGO) test --locked --quiet help_texts
+
+deny: ## licences and advisories of the dependencies; needs cargo-deny and its database
+	$(CARGO) deny check
+
+clean: ## remove what was built
+	$(CARGO) clean
+	rm -rf dist

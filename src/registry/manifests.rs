@@ -1,0 +1,214 @@
+use std::io::Read;
+
+use super::Remote;
+use super::http::{Headers, Manner, Method};
+use super::problem::{foreign, problem};
+use super::server::{Question, Server};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest, MediaType};
+use crate::reference::Reference;
+
+/// What we understand. Registries answer with what fits, or convert.
+const ACCEPT: [&str; 4] = [
+    MediaType::OCI_INDEX,
+    MediaType::DOCKER_INDEX,
+    MediaType::OCI_MANIFEST,
+    MediaType::DOCKER_MANIFEST,
+];
+
+/// A manifest as it came, not looked into.
+struct Received {
+    bytes: Vec<u8>,
+    headers: Headers,
+}
+
+impl Remote {
+    /// What `reference` means at the registry. Asks with HEAD, which registries do not count
+    /// against quotas; with GET if that does not say it all.
+    pub fn head(&self, reference: &Reference) -> Result<Descriptor> {
+        let asked = self.read(|server| {
+            let path = self.manifest_path(&target(reference));
+            match head(server, path) {
+                Ok(descriptor) => Ok(descriptor),
+                Err(error) if matches!(error.kind(), ErrorKind::Network { .. }) => Err(error),
+                // The answer to GET has the registry's own code and message.
+                Err(_) => self.resolve_at(server, reference).map(|manifest| manifest.descriptor()),
+            }
+        });
+        let descriptor = match (asked, reference.digest()) {
+            (Ok(descriptor), Some(expected)) if descriptor.digest != expected => {
+                Err(ErrorKind::Digest { expected, got: descriptor.digest }.into())
+            }
+            (asked, _) => asked,
+        };
+        descriptor.context(|| format!("asking for manifest {reference}"))
+    }
+
+    pub(super) fn resolve_manifest(&self, reference: &Reference) -> Result<Manifest> {
+        self.read(|server| self.resolve_at(server, reference))
+            .context(|| format!("reading manifest {reference}"))
+    }
+
+    fn resolve_at(&self, server: &Server, reference: &Reference) -> Result<Manifest> {
+        let path = self.manifest_path(&target(reference));
+        let mut received = get(server, path.clone(), Manner::default())?;
+        if is_cut(&received.bytes) {
+            // The length may not have been announced, and the connection been cut.
+            log::debug!(
+                "{}: {} bytes are no whole manifest",
+                server.url(&path),
+                received.bytes.len()
+            );
+            received = get(server, path.clone(), Manner { afresh: true, ..Manner::default() })?;
+        }
+        let size = received.bytes.len();
+        let declared = received.headers.get("content-type").map(media_type);
+        received
+            .manifest(reference.digest(), declared.as_ref())
+            .map_err(|error| explain(error, server, &path, size))
+    }
+
+    pub(super) fn fetch_manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
+        self.read(|server| self.manifest_at(server, descriptor))
+            .context(|| format!("reading manifest {}", descriptor.digest))
+    }
+
+    fn manifest_at(&self, server: &Server, descriptor: &Descriptor) -> Result<Manifest> {
+        let path = self.manifest_path(&descriptor.digest.to_string());
+        let received = get(server, path.clone(), Manner::default())?;
+        let size = received.bytes.len();
+        let served = received.headers.get("content-type").map(media_type);
+        let got = u64::try_from(size).unwrap_or(u64::MAX);
+        if got != descriptor.size && received.is_json() {
+            return Err(ErrorKind::Size { expected: descriptor.size, got }.into());
+        }
+        let declared = Some(&descriptor.media_type).filter(|declared| declared.is_manifest());
+        let manifest = received
+            .manifest(Some(descriptor.digest), declared.or(served.as_ref()))
+            .map_err(|error| explain(error, server, &path, size))?;
+        match served.filter(MediaType::is_manifest) {
+            Some(served) if served != *manifest.media_type() => Err(Error::content(format!(
+                "served as {served}, and it is {}",
+                manifest.media_type()
+            ))),
+            _ => Ok(manifest),
+        }
+    }
+
+    fn manifest_path(&self, target: &str) -> String {
+        format!("/v2/{}/manifests/{target}", self.repository.path())
+    }
+}
+
+/// The last part of the URL.
+fn target(reference: &Reference) -> String {
+    match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => digest.to_string(),
+        (None, tag) => tag.unwrap_or("latest").to_owned(),
+    }
+}
+
+fn question(method: Method, path: String, manner: Manner) -> Question {
+    let mut headers = vec![("Accept", ACCEPT.join(", "))];
+    if manner.afresh {
+        headers.push(("Cache-Control", "no-cache".into()));
+    }
+    Question { method, path, headers, manner }
+}
+
+fn head(server: &Server, path: String) -> Result<Descriptor> {
+    let response =
+        server.ask(&question(Method::Head, path, Manner::default()), &mut server.trail())?;
+    if response.status != 200 {
+        return Err(problem(response));
+    }
+    let headers = &response.headers;
+    let digest = headers.get("docker-content-digest").and_then(|text| text.trim().parse().ok());
+    let media_type = headers.get("content-type").map(media_type).filter(MediaType::is_manifest);
+    match (media_type, digest, headers.content_length()) {
+        (Some(media_type), Some(digest), Some(size)) if size <= MANIFEST_LIMIT => {
+            Ok(Descriptor::new(media_type, digest, size))
+        }
+        _ => Err(Error::content("the answer to HEAD does not say it all")),
+    }
+}
+
+fn get(server: &Server, path: String, manner: Manner) -> Result<Received> {
+    let response = server.ask(&question(Method::Get, path, manner), &mut server.trail())?;
+    if response.status != 200 {
+        return Err(problem(response));
+    }
+    let too_large = |size: u64| {
+        Error::content(format!("expected a manifest of at most {MANIFEST_LIMIT} bytes, got {size}"))
+    };
+    if let Some(size) = response.headers.content_length().filter(|size| *size > MANIFEST_LIMIT) {
+        return Err(too_large(size));
+    }
+    let mut bytes = Vec::new();
+    response.body.take(MANIFEST_LIMIT + 1).read_to_end(&mut bytes)?;
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if size > MANIFEST_LIMIT {
+        return Err(too_large(size));
+    }
+    let labelled = response.headers.get("content-encoding").is_some();
+    let bytes = if labelled && bytes.starts_with(&[0x1f, 0x8b]) { inflate(&bytes)? } else { bytes };
+    Ok(Received { bytes, headers: response.headers })
+}
+
+impl Received {
+    /// The manifest, if it is one, and the one that was asked for.
+    fn manifest(self, wanted: Option<Digest>, declared: Option<&MediaType>) -> Result<Manifest> {
+        if !self.is_json() {
+            return Err(Error::content(foreign(&self.headers, &self.bytes)));
+        }
+        let stated: Option<Digest> = match self.headers.get("docker-content-digest") {
+            Some(text) => text.trim().parse().map_err(|error| log::debug!("{error}")).ok(),
+            None => None,
+        };
+        for expected in wanted.iter().chain(&stated).copied() {
+            let got = digest(&self.bytes, expected.algorithm());
+            if got != expected {
+                return Err(ErrorKind::Digest { expected, got }.into());
+            }
+        }
+        let algorithm = wanted.map_or(Algorithm::Sha256, |digest| digest.algorithm());
+        Ok(Manifest::parse(self.bytes, algorithm, declared)?)
+    }
+
+    /// Whether it could be a manifest at all, and is no page of a portal or proxy.
+    fn is_json(&self) -> bool {
+        self.bytes.trim_ascii_start().first().is_none_or(|byte| *byte == b'{')
+    }
+}
+
+/// Whether the JSON breaks off.
+fn is_cut(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_err_and(|error| error.is_eof())
+}
+
+fn digest(bytes: &[u8], algorithm: Algorithm) -> Digest {
+    let mut hasher = algorithm.hasher();
+    hasher.update(bytes);
+    hasher.finish()
+}
+
+fn media_type(content_type: &str) -> MediaType {
+    MediaType::new(content_type.split(';').next().unwrap_or("").trim())
+}
+
+fn inflate(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut inflated = Vec::new();
+    flate2::read::MultiGzDecoder::new(bytes)
+        .take(MANIFEST_LIMIT + 1)
+        .read_to_end(&mut inflated)
+        .map_err(|error| Error::content(format!("expected gzip: {error}")))?;
+    Ok(inflated)
+}
+
+/// Says where content came from that makes no sense.
+fn explain(error: Error, server: &Server, path: &str, size: usize) -> Error {
+    match error.kind() {
+        ErrorKind::Content(_) => error.context(format!("{size} bytes from {}", server.url(path))),
+        _ => error,
+    }
+}
