@@ -68,46 +68,50 @@ pub(crate) fn bytes(count: u64) -> f64 {
     count as f64
 }
 
-/// Runs A, B, A, B and so on, so that whatever else the machine does meets both. Where B runs
-/// less often than A, A runs alone at the end.
-pub(crate) fn in_turn(
-    what: &str,
-    (runs, ours): (usize, &dyn Fn() -> Cost),
-    (their_runs, theirs): (usize, &dyn Fn() -> Cost),
-) -> (Costs, Costs) {
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    for run in 0..runs {
-        let cost = ours();
-        a.push(cost);
-        report(what, run, "windlass", cost);
-        if run < their_runs {
-            let cost = theirs();
-            b.push(cost);
-            report(what, run, "the other", cost);
+/// A program that takes part.
+pub(crate) struct Side<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) runs: usize,
+    pub(crate) run: &'a dyn Fn() -> Cost,
+}
+
+impl Side<'_> {
+    /// Each run is told as it ends: a median hides how far they are apart.
+    fn run(&self, what: &str, turn: usize, costs: &mut Vec<Cost>) {
+        if turn >= self.runs {
+            return;
         }
+        let cost = (self.run)();
+        costs.push(cost);
+        eprintln!(
+            "{what}, run {}: {} {:.3} s, CPU {:.2} s, {:.1} MiB",
+            turn + 1,
+            self.name,
+            cost.wall.as_secs_f64(),
+            cost.cpu.as_secs_f64(),
+            bytes(cost.memory) / 1048576.0
+        );
+    }
+}
+
+/// Runs A, B, A, B and so on, so that whatever else the machine does meets both. Where B is to
+/// run less often than A, A runs alone at the end.
+pub(crate) fn in_turn(what: &str, ours: &Side<'_>, theirs: &Side<'_>) -> (Costs, Costs) {
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for turn in 0..ours.runs.max(theirs.runs) {
+        ours.run(what, turn, &mut a);
+        theirs.run(what, turn, &mut b);
     }
     (Costs(a), Costs(b))
 }
 
 /// Runs one program only.
-pub(crate) fn alone(what: &str, runs: usize, ours: &dyn Fn() -> Cost) -> Costs {
-    let costs = (0..runs).map(|run| {
-        let cost = ours();
-        report(what, run, "windlass", cost);
-        cost
-    });
-    Costs(costs.collect())
-}
-
-/// Each run as it ends: a median hides how far they are apart.
-fn report(what: &str, run: usize, who: &str, cost: Cost) {
-    eprintln!(
-        "{what}, run {}: {who} {:.3} s, CPU {:.2} s, {:.1} MiB",
-        run + 1,
-        cost.wall.as_secs_f64(),
-        cost.cpu.as_secs_f64(),
-        bytes(cost.memory) / 1048576.0
-    );
+pub(crate) fn alone(what: &str, side: &Side<'_>) -> Costs {
+    let mut costs = Vec::new();
+    for turn in 0..side.runs {
+        side.run(what, turn, &mut costs);
+    }
+    Costs(costs)
 }
 
 pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {

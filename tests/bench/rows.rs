@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::contest::Contest;
-use crate::costs::{Costs, alone, bytes, in_turn, median};
+use crate::costs::{Cost, Side, alone, bytes, in_turn, median};
 use crate::support::{Fault, Image, Registry};
 use crate::table::{Line, mebibytes, milliseconds, seconds};
 
@@ -28,51 +28,79 @@ pub(crate) const GROUPS: &[(&str, Measure)] = &[
 
 fn gigabyte(contest: &Contest<'_>) -> Vec<Line> {
     let image = contest.server.put("gigabyte", &[1024 * MIB]);
-    let (host, runs) = (&contest.server.host, contest.options.runs);
+    let host = &contest.server.host;
     let name = format!("{host}/gigabyte:1");
-    let what = "1 GiB in one layer, --no-sync";
-    let costs = in_turn(
-        what,
-        (runs, &|| contest.windlass(&["--no-sync"], &name, &image)),
-        (runs, &|| contest.curl(host, "gigabyte", &image)),
+    let mut lines = pair(
+        contest,
+        "1 GiB in one layer, --no-sync",
+        &|| contest.windlass(&["--no-sync"], &name, &image),
+        ("curl", &|| contest.curl(host, "gigabyte", &image)),
+        Bounds { wall: Some(1.0), cpu: None },
     );
-    let mut lines = beside(what, "curl", &costs, Some(1.0), None);
-    let what = "1 GiB in one layer";
-    let costs = in_turn(
-        what,
-        (runs, &|| contest.windlass(&[], &name, &image)),
-        (runs, &|| contest.skopeo(&name, &image)),
-    );
-    lines.extend(beside(what, "skopeo", &costs, Some(0.45), None));
+    lines.extend(pair(
+        contest,
+        "1 GiB in one layer",
+        &|| contest.windlass(&[], &name, &image),
+        ("skopeo", &|| contest.skopeo(&name, &image)),
+        Bounds { wall: Some(0.45), cpu: None },
+    ));
     lines
 }
 
 fn layers(contest: &Contest<'_>) -> Vec<Line> {
     let sizes = [3, 61, 12, 44, 7, 38, 24, 41].map(|size| size * MIB);
-    beside_skopeo(contest, "8 layers, 230 MiB in all", &sizes, Some(0.6), Some(0.8))
+    let bounds = Bounds { wall: Some(0.6), cpu: Some(0.8) };
+    beside_skopeo(contest, "8 layers, 230 MiB in all", &sizes, bounds)
 }
 
 fn small(contest: &Contest<'_>) -> Vec<Line> {
-    beside_skopeo(contest, "80 layers of 200 KiB", &[200 * 1024; 80], Some(0.6), None)
+    let bounds = Bounds { wall: Some(0.6), cpu: None };
+    beside_skopeo(contest, "80 layers of 200 KiB", &[200 * 1024; 80], bounds)
 }
 
-fn beside_skopeo(
-    contest: &Contest<'_>,
-    what: &str,
-    sizes: &[u64],
-    wall: Option<f64>,
-    cpu: Option<f64>,
-) -> Vec<Line> {
+fn beside_skopeo(contest: &Contest<'_>, what: &str, sizes: &[u64], bounds: Bounds) -> Vec<Line> {
     let repository = format!("layers-{}", sizes.len());
     let image = contest.server.put(&repository, sizes);
     let name = format!("{}/{repository}:1", contest.server.host);
-    let runs = contest.options.runs;
-    let costs = in_turn(
+    pair(
+        contest,
         what,
-        (runs, &|| contest.windlass(&[], &name, &image)),
-        (runs, &|| contest.skopeo(&name, &image)),
+        &|| contest.windlass(&[], &name, &image),
+        ("skopeo", &|| contest.skopeo(&name, &image)),
+        bounds,
+    )
+}
+
+/// The most that a ratio to another program may be.
+struct Bounds {
+    wall: Option<f64>,
+    cpu: Option<f64>,
+}
+
+/// Wall time, CPU time and memory of windlass and another program.
+fn pair(
+    contest: &Contest<'_>,
+    what: &str,
+    ours: &dyn Fn() -> Cost,
+    (peer, theirs): (&str, &dyn Fn() -> Cost),
+    bounds: Bounds,
+) -> Vec<Line> {
+    // The first to use memory that the machine has not used for long pays for it.
+    ours();
+    theirs();
+    let runs = contest.options.runs;
+    let (ours, theirs) = in_turn(
+        what,
+        &Side { name: "windlass", runs, run: ours },
+        &Side { name: peer, runs, run: theirs },
     );
-    beside(what, "skopeo", &costs, wall, cpu)
+    let (our_cpu, their_cpu) = (ours.cpu(), theirs.cpu());
+    let (our_memory, their_memory) = (ours.memory(), theirs.memory());
+    vec![
+        Line::ratio(what, seconds, ours.wall(), (peer, theirs.wall()), bounds.wall),
+        Line::ratio("  CPU", seconds, our_cpu, (peer, their_cpu), bounds.cpu),
+        Line::ratio("  peak memory", mebibytes, our_memory, (peer, their_memory), None),
+    ]
 }
 
 /// The server's pace decides how long one connection takes, so that one run of it is enough.
@@ -83,10 +111,13 @@ fn throttled(contest: &Contest<'_>) -> Vec<Line> {
     let image = Image::of_size(size * MIB);
     let name = registry.push(&image, "throttled:1");
     let what = format!("{size} MiB, 20 MB/s a connection");
+    let runs = contest.options.runs.min(2);
+    let windlass = || contest.windlass(&[], &name, &image);
+    let curl = || contest.curl(&registry.host(), "throttled", &image);
     let (ours, one) = in_turn(
         &what,
-        (contest.options.runs.min(2), &|| contest.windlass(&[], &name, &image)),
-        (1, &|| contest.curl(&registry.host(), "throttled", &image)),
+        &Side { name: "windlass", runs, run: &windlass },
+        &Side { name: "one connection", runs: 1, run: &curl },
     );
     vec![Line::ratio(&what, seconds, ours.wall(), ("one connection", one.wall()), Some(0.16))]
 }
@@ -100,7 +131,8 @@ fn memory(contest: &Contest<'_>) -> Vec<Line> {
         let name = registry.push(&image, "memory:1");
         let what = format!("peak memory, {layer} layer");
         let runs = contest.options.runs.min(2);
-        let costs = alone(&what, runs, &|| contest.windlass(&["--no-sync"], &name, &image));
+        let run = || contest.windlass(&["--no-sync"], &name, &image);
+        let costs = alone(&what, &Side { name: "windlass", runs, run: &run });
         lines.push(Line::absolute(&what, mebibytes, costs.memory(), bytes(12 * MIB)));
         peaks.push(costs.memory());
     }
@@ -125,21 +157,4 @@ fn start(contest: &Contest<'_>) -> Vec<Line> {
         Err(_) => Line::missing(what, "needs `make static`"),
     };
     vec![start, size]
-}
-
-/// Wall time, CPU time and memory, the first two with the bounds given.
-fn beside(
-    what: &str,
-    peer: &str,
-    (ours, theirs): &(Costs, Costs),
-    wall: Option<f64>,
-    cpu: Option<f64>,
-) -> Vec<Line> {
-    let (our_cpu, their_cpu) = (ours.cpu(), theirs.cpu());
-    let (our_memory, their_memory) = (ours.memory(), theirs.memory());
-    vec![
-        Line::ratio(what, seconds, ours.wall(), (peer, theirs.wall()), wall),
-        Line::ratio("  CPU", seconds, our_cpu, (peer, their_cpu), cpu),
-        Line::ratio("  peak memory", mebibytes, our_memory, (peer, their_memory), None),
-    ]
 }
