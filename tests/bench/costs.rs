@@ -105,15 +105,6 @@ pub(crate) fn in_turn(what: &str, ours: &Side<'_>, theirs: &Side<'_>) -> (Costs,
     (Costs(a), Costs(b))
 }
 
-/// Runs one program only.
-pub(crate) fn alone(what: &str, side: &Side<'_>) -> Costs {
-    let mut costs = Vec::new();
-    for turn in 0..side.runs {
-        side.run(what, turn, &mut costs);
-    }
-    Costs(costs)
-}
-
 pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     let middle = numbers.len() / 2;

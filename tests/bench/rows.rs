@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::contest::Contest;
-use crate::costs::{Cost, Side, alone, bytes, in_turn, median};
+use crate::costs::{Cost, Side, bytes, in_turn, median};
 use crate::support::{Fault, Image, Registry};
 use crate::table::{Line, mebibytes, milliseconds, seconds};
 
@@ -12,6 +12,9 @@ const MIB: u64 = 1 << 20;
 
 /// What each connection gives in the throttled rows, in bytes a second.
 const RATE: u64 = 20_000_000;
+
+/// Most memory of any pull, in bytes.
+const MEMORY: f64 = 12.0 * 1048576.0;
 
 /// Measures some rows of the table.
 type Measure = fn(&Contest<'_>) -> Vec<Line>;
@@ -95,11 +98,11 @@ fn pair(
         &Side { name: peer, runs, run: theirs },
     );
     let (our_cpu, their_cpu) = (ours.cpu(), theirs.cpu());
-    let (our_memory, their_memory) = (ours.memory(), theirs.memory());
     vec![
         Line::ratio(what, seconds, ours.wall(), (peer, theirs.wall()), bounds.wall),
         Line::ratio("  CPU", seconds, our_cpu, (peer, their_cpu), bounds.cpu),
-        Line::ratio("  peak memory", mebibytes, our_memory, (peer, their_memory), None),
+        Line::absolute("  peak memory", mebibytes, ours.memory(), MEMORY)
+            .beside(peer, mebibytes(theirs.memory())),
     ]
 }
 
@@ -130,11 +133,9 @@ fn memory(contest: &Contest<'_>) -> Vec<Line> {
         let image = Image::of_size(size * MIB);
         let name = registry.push(&image, "memory:1");
         let what = format!("peak memory, {layer} layer");
-        let runs = contest.options.runs.min(2);
-        let run = || contest.windlass(&["--no-sync"], &name, &image);
-        let costs = alone(&what, &Side { name: "windlass", runs, run: &run });
-        lines.push(Line::absolute(&what, mebibytes, costs.memory(), bytes(12 * MIB)));
-        peaks.push(costs.memory());
+        let peak = bytes(contest.windlass(&["--no-sync"], &name, &image).memory);
+        lines.push(Line::absolute(&what, mebibytes, peak, MEMORY));
+        peaks.push(peak);
     }
     peaks.sort_by(f64::total_cmp);
     let apart = peaks[peaks.len() - 1] - peaks[0];

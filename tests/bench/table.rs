@@ -45,6 +45,12 @@ impl Line {
         }
     }
 
+    /// The same number of another program, for comparison only.
+    pub(crate) fn beside(mut self, peer: &str, theirs: String) -> Line {
+        self.beside = format!("{peer} {theirs}");
+        self
+    }
+
     /// How much more than another program's number.
     pub(crate) fn more(
         what: &str,
