@@ -11,8 +11,7 @@ help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: ## build the tool and pull a real image from an embedded registry, without the internet
-	$(CARGO) build --locked --bin windlass
-	$(CARGO) run --locked --quiet --example demo
+	$(CARGO) test --locked --quiet --test demo
 
 build: ## build target/release/windlass
 	$(CARGO) build --locked --release --bin windlass
@@ -24,7 +23,7 @@ check: ## the tests alone
 
 lint: ## format and lints
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --test interop --bench windlass $(LINT)
+	$(CARGO) clippy --locked --all-targets --test demo --test interop --bench windlass $(LINT)
 
 doc: ## the documentation of the crate, private items included
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet

@@ -1,7 +1,8 @@
 //! The suite.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod cli;
+mod registry;
 #[expect(dead_code, unused_imports, reason = "not every test needs everything")]
 mod support;
-
 mod transfer;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use flate2::read::MultiGzDecoder;
 
 use super::Remote;
-use super::http::{Manner, Method, Response};
+use super::http::{Method, Response};
 use super::problem::problem;
 use super::range;
 use super::server::{Question, Server};
@@ -28,15 +28,22 @@ enum Label {
     Believed,
 }
 
+/// Whether connections and caches may be used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Freshness {
+    Kept,
+    Afresh,
+}
+
 impl Remote {
     pub(super) fn open_blob(&self, blob: &Descriptor, offset: u64) -> Result<Content> {
         self.read(|server| {
             if offset == 0 || !server.habits.takes_ranges(&blob.digest) {
-                let response = self.get_blob(server, blob, None, Manner::default())?;
+                let response = self.get_blob(server, blob, None, Freshness::Kept)?;
                 return self.whole(server, blob, offset, response, Label::Doubted);
             }
             let asked = offset..blob.size;
-            let response = self.get_blob(server, blob, Some(&asked), Manner::default())?;
+            let response = self.get_blob(server, blob, Some(&asked), Freshness::Kept)?;
             if response.status == 206 {
                 return self.part(server, blob, asked, response);
             }
@@ -49,13 +56,13 @@ impl Remote {
     pub(super) fn open_blob_range(&self, blob: &Descriptor, asked: Range<u64>) -> Result<Content> {
         self.read(|server| {
             if asked == (0..blob.size) {
-                let response = self.get_blob(server, blob, None, Manner::default())?;
+                let response = self.get_blob(server, blob, None, Freshness::Kept)?;
                 return self.whole(server, blob, 0, response, Label::Doubted);
             }
             if !server.habits.takes_ranges(&blob.digest) {
                 return Err(ErrorKind::Range("the registry does not take ranges".into()).into());
             }
-            let response = self.get_blob(server, blob, Some(&asked), Manner::default())?;
+            let response = self.get_blob(server, blob, Some(&asked), Freshness::Kept)?;
             if response.status == 206 {
                 return self.part(server, blob, asked.clone(), response);
             }
@@ -69,8 +76,7 @@ impl Remote {
     /// Past mirrors, caches and kept connections.
     pub(super) fn open_blob_afresh(&self, blob: &Descriptor) -> Result<Content> {
         let server = self.registry.server();
-        let manner = Manner { afresh: true, ..Manner::default() };
-        self.get_blob(server, blob, None, manner)
+        self.get_blob(server, blob, None, Freshness::Afresh)
             .and_then(|response| self.whole(server, blob, 0, response, Label::Believed))
             .context(|| format!("reading blob {}", blob.digest))
     }
@@ -81,16 +87,19 @@ impl Remote {
         server: &Server,
         blob: &Descriptor,
         asked: Option<&Range<u64>>,
-        manner: Manner,
+        freshness: Freshness,
     ) -> Result<Response> {
         let begun = Instant::now();
         let habits = &server.habits;
-        let mut headers = vec![("Accept", "*/*".to_owned())];
-        headers.extend(asked.map(|asked| ("Range", range::header(asked))));
-        headers.extend(manner.afresh.then(|| ("Cache-Control", "no-cache".to_owned())));
-        let path = format!("/v2/{}/blobs/{}", self.repository.path(), blob.digest);
+        let target = format!("blobs/{}", blob.digest);
+        let mut question = Question::read(Method::Get, self.repository.path(), target);
+        if let Some(asked) = asked {
+            question = question.with("Range", range::header(asked));
+        }
+        if freshness == Freshness::Afresh {
+            question = question.afresh();
+        }
         let mut trail = server.trail();
-        let question = Question { method: Method::Get, path, headers, manner };
         let response = server.ask(&question, &mut trail).inspect_err(|error| {
             let stalled = matches!(error.kind(), ErrorKind::Network { fault: Fault::Stall, .. });
             if asked.is_some() && stalled {

@@ -99,7 +99,7 @@ pub(super) fn realm_trust(registry: &Origin, realm: &Url, trusted: &[String]) ->
         Err(why) if !(vouched && is_loopback(realm.host())) => return Err(refused(why)),
         _ => {}
     }
-    let known = realm.is_https()
+    let known = registry.is_https()
         && (registry.port(), realm.port()) == (443, 443)
         && KNOWN_REALMS.contains(&(registry.host(), realm.host()));
     Ok(if vouched || known { Trust::WithCredentials } else { Trust::Anonymous })

@@ -1,9 +1,10 @@
 use std::io::Read;
 
 use super::Remote;
-use super::http::{Headers, Manner, Method};
+use super::http::{Headers, Method};
 use super::problem::{foreign, problem};
 use super::server::{Question, Server};
+use super::url::Url;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest, MediaType};
 use crate::reference::Reference;
@@ -20,20 +21,19 @@ const ACCEPT: [&str; 4] = [
 struct Received {
     bytes: Vec<u8>,
     headers: Headers,
+    url: Url,
 }
 
 impl Remote {
     /// What `reference` means at the registry. Asks with HEAD, which registries do not count
     /// against quotas; with GET if that does not say it all.
     pub fn head(&self, reference: &Reference) -> Result<Descriptor> {
-        let asked = self.read(|server| {
-            let path = self.manifest_path(&target(reference));
-            match head(server, path) {
-                Ok(descriptor) => Ok(descriptor),
-                Err(error) if matches!(error.kind(), ErrorKind::Network { .. }) => Err(error),
+        let asked = self.read(|server| match self.head_at(server, reference) {
+            Err(error) if !matches!(error.kind(), ErrorKind::Network { .. }) => {
                 // The answer to GET has the registry's own code and message.
-                Err(_) => self.resolve_at(server, reference).map(|manifest| manifest.descriptor()),
+                self.resolve_at(server, reference).map(|manifest| manifest.descriptor())
             }
+            outcome => outcome,
         });
         let descriptor = match (asked, reference.digest()) {
             (Ok(descriptor), Some(expected)) if descriptor.digest != expected => {
@@ -49,43 +49,50 @@ impl Remote {
             .context(|| format!("reading manifest {reference}"))
     }
 
-    fn resolve_at(&self, server: &Server, reference: &Reference) -> Result<Manifest> {
-        let path = self.manifest_path(&target(reference));
-        let mut received = get(server, path.clone(), Manner::default())?;
-        if is_cut(&received.bytes) {
-            // The length may not have been announced, and the connection been cut.
-            log::debug!(
-                "{}: {} bytes are no whole manifest",
-                server.url(&path),
-                received.bytes.len()
-            );
-            received = get(server, path.clone(), Manner { afresh: true, ..Manner::default() })?;
-        }
-        let size = received.bytes.len();
-        let declared = received.headers.get("content-type").map(media_type);
-        received
-            .manifest(reference.digest(), declared.as_ref())
-            .map_err(|error| explain(error, server, &path, size))
-    }
-
     pub(super) fn fetch_manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
         self.read(|server| self.manifest_at(server, descriptor))
             .context(|| format!("reading manifest {}", descriptor.digest))
     }
 
+    fn head_at(&self, server: &Server, reference: &Reference) -> Result<Descriptor> {
+        let question = self.question(Method::Head, &target(reference));
+        let response = server.ask(&question, &mut server.trail())?;
+        if response.status != 200 {
+            return Err(problem(response));
+        }
+        let headers = &response.headers;
+        let digest = headers.get("docker-content-digest").and_then(|text| text.trim().parse().ok());
+        let media_type = headers.get("content-type").map(media_type).filter(MediaType::is_manifest);
+        match (media_type, digest, headers.content_length()) {
+            (Some(media_type), Some(digest), Some(size)) if size <= MANIFEST_LIMIT => {
+                Ok(Descriptor::new(media_type, digest, size))
+            }
+            _ => Err(Error::content("the answer to HEAD does not say it all")),
+        }
+    }
+
+    fn resolve_at(&self, server: &Server, reference: &Reference) -> Result<Manifest> {
+        let question = self.question(Method::Get, &target(reference));
+        let mut received = get(server, &question)?;
+        if is_cut(&received.bytes) {
+            // The length may not have been announced, and the connection been cut.
+            log::debug!("{} bytes are no whole manifest: asking again", received.bytes.len());
+            received = get(server, &question.afresh())?;
+        }
+        let declared = received.headers.get("content-type").map(media_type);
+        received.manifest(reference.digest(), declared.as_ref())
+    }
+
     fn manifest_at(&self, server: &Server, descriptor: &Descriptor) -> Result<Manifest> {
-        let path = self.manifest_path(&descriptor.digest.to_string());
-        let received = get(server, path.clone(), Manner::default())?;
-        let size = received.bytes.len();
+        let question = self.question(Method::Get, &descriptor.digest.to_string());
+        let received = get(server, &question)?;
         let served = received.headers.get("content-type").map(media_type);
-        let got = u64::try_from(size).unwrap_or(u64::MAX);
+        let got = u64::try_from(received.bytes.len()).unwrap_or(u64::MAX);
         if got != descriptor.size && received.is_json() {
             return Err(ErrorKind::Size { expected: descriptor.size, got }.into());
         }
         let declared = Some(&descriptor.media_type).filter(|declared| declared.is_manifest());
-        let manifest = received
-            .manifest(Some(descriptor.digest), declared.or(served.as_ref()))
-            .map_err(|error| explain(error, server, &path, size))?;
+        let manifest = received.manifest(Some(descriptor.digest), declared.or(served.as_ref()))?;
         match served.filter(MediaType::is_manifest) {
             Some(served) if served != *manifest.media_type() => Err(Error::content(format!(
                 "served as {served}, and it is {}",
@@ -95,8 +102,9 @@ impl Remote {
         }
     }
 
-    fn manifest_path(&self, target: &str) -> String {
-        format!("/v2/{}/manifests/{target}", self.repository.path())
+    fn question(&self, method: Method, target: &str) -> Question<'_> {
+        let target = format!("manifests/{target}");
+        Question::read(method, self.repository.path(), target).with("Accept", ACCEPT.join(", "))
     }
 }
 
@@ -108,33 +116,8 @@ fn target(reference: &Reference) -> String {
     }
 }
 
-fn question(method: Method, path: String, manner: Manner) -> Question {
-    let mut headers = vec![("Accept", ACCEPT.join(", "))];
-    if manner.afresh {
-        headers.push(("Cache-Control", "no-cache".into()));
-    }
-    Question { method, path, headers, manner }
-}
-
-fn head(server: &Server, path: String) -> Result<Descriptor> {
-    let response =
-        server.ask(&question(Method::Head, path, Manner::default()), &mut server.trail())?;
-    if response.status != 200 {
-        return Err(problem(response));
-    }
-    let headers = &response.headers;
-    let digest = headers.get("docker-content-digest").and_then(|text| text.trim().parse().ok());
-    let media_type = headers.get("content-type").map(media_type).filter(MediaType::is_manifest);
-    match (media_type, digest, headers.content_length()) {
-        (Some(media_type), Some(digest), Some(size)) if size <= MANIFEST_LIMIT => {
-            Ok(Descriptor::new(media_type, digest, size))
-        }
-        _ => Err(Error::content("the answer to HEAD does not say it all")),
-    }
-}
-
-fn get(server: &Server, path: String, manner: Manner) -> Result<Received> {
-    let response = server.ask(&question(Method::Get, path, manner), &mut server.trail())?;
+fn get(server: &Server, question: &Question<'_>) -> Result<Received> {
+    let response = server.ask(question, &mut server.trail())?;
     if response.status != 200 {
         return Err(problem(response));
     }
@@ -152,14 +135,15 @@ fn get(server: &Server, path: String, manner: Manner) -> Result<Received> {
     }
     let labelled = response.headers.get("content-encoding").is_some();
     let bytes = if labelled && bytes.starts_with(&[0x1f, 0x8b]) { inflate(&bytes)? } else { bytes };
-    Ok(Received { bytes, headers: response.headers })
+    Ok(Received { bytes, headers: response.headers, url: response.url })
 }
 
 impl Received {
     /// The manifest, if it is one, and the one that was asked for.
     fn manifest(self, wanted: Option<Digest>, declared: Option<&MediaType>) -> Result<Manifest> {
+        let place = format!("{} bytes from {}", self.bytes.len(), self.url);
         if !self.is_json() {
-            return Err(Error::content(foreign(&self.headers, &self.bytes)));
+            return Err(Error::content(foreign(&self.headers, &self.bytes)).context(place));
         }
         let stated: Option<Digest> = match self.headers.get("docker-content-digest") {
             Some(text) => text.trim().parse().map_err(|error| log::debug!("{error}")).ok(),
@@ -172,7 +156,7 @@ impl Received {
             }
         }
         let algorithm = wanted.map_or(Algorithm::Sha256, |digest| digest.algorithm());
-        Ok(Manifest::parse(self.bytes, algorithm, declared)?)
+        Manifest::parse(self.bytes, algorithm, declared).context(|| place)
     }
 
     /// Whether it could be a manifest at all, and is no page of a portal or proxy.
@@ -203,12 +187,4 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>> {
         .read_to_end(&mut inflated)
         .map_err(|error| Error::content(format!("expected gzip: {error}")))?;
     Ok(inflated)
-}
-
-/// Says where content came from that makes no sense.
-fn explain(error: Error, server: &Server, path: &str, size: usize) -> Error {
-    match error.kind() {
-        ErrorKind::Content(_) => error.context(format!("{size} bytes from {}", server.url(path))),
-        _ => error,
-    }
 }

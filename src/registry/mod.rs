@@ -4,7 +4,8 @@
 //! the credentials that were asked for, the next hop of a redirect, another connection where a
 //! kept one was closed. Whether to try again is for the caller, by [`Error::remedy`].
 //!
-//! From the bottom up: `url` and `host` say what may go where; `http` sends one request; `server`
+//! From the bottom up: `url` and `host` say what may go where; `http` sends one request; `token`
+//! asks a token server, `authority` gets a request past a 401 with what `credentials` knows; `server`
 //! asks one question, with credentials and redirects; `manifests`, `blobs` and `tags` are the
 //! questions there are; [`Remote`] is a repository as a [`Source`].
 //!
@@ -12,18 +13,23 @@
 //! [`Error::remedy`]: crate::error::Error::remedy
 
 mod addresses;
+mod authority;
 mod blobs;
+mod challenge;
+mod credentials;
 mod habits;
 mod host;
 mod http;
 mod manifests;
 mod message;
 mod problem;
+mod proxy;
 mod range;
 mod secret;
 mod server;
 mod tags;
 mod tls;
+mod token;
 mod url;
 mod wire;
 
@@ -35,12 +41,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+pub use credentials::{Credential, Credentials};
+pub use proxy::Proxies;
 pub use secret::Secret;
 pub use tags::Tags;
 
 use self::addresses::Addresses;
+use self::authority::Permissions;
 use self::http::{Client, Connecting};
-use self::server::Server;
+use self::server::{Server, Setup};
 use self::tls::Identity;
 use self::url::Url;
 use crate::endpoint::Source;
@@ -61,6 +70,12 @@ pub struct Options {
     pub client_certificate: Option<(PathBuf, PathBuf)>,
     /// Folders that have `HOST[:PORT]/{*.crt,*.cert,*.key}` in the way of docker and podman.
     pub cert_dirs: Vec<PathBuf>,
+    /// Who we are.
+    pub credentials: Credentials,
+    /// `HOST[:PORT]` of token servers beside the registry itself that may have the credentials.
+    pub trusted_realms: Vec<String>,
+    /// Ways to the registry and to where it redirects.
+    pub proxies: Proxies,
     /// Mirrors to ask first; those of other hosts are ignored.
     pub mirrors: Vec<Mirror>,
     /// How long no byte may come, of an answer's head or its body. Fewer than 1 KiB a second,
@@ -89,6 +104,9 @@ impl Default for Options {
             ca_files: Vec::new(),
             client_certificate: None,
             cert_dirs: Vec::new(),
+            credentials: Credentials::anonymous(),
+            trusted_realms: Vec::new(),
+            proxies: Proxies::none(),
             mirrors: Vec::new(),
             stall_timeout: Duration::from_secs(30),
             jobs: 8,
@@ -120,21 +138,35 @@ impl Registry {
     ///
     /// When a file of certificates or the URL of a mirror makes no sense.
     pub fn new(host: &str, options: Options) -> Result<Registry> {
-        let api_host = host::api_host(host);
         let scheme = if options.plain_http { "http" } else { "https" };
-        let base = Url::parse(&format!("{scheme}://{api_host}/"))?;
-        let may_be_plain = !options.plain_http && host::is_loopback(base.host());
+        let base = Url::parse(&format!("{scheme}://{}/", host::api_host(host)))?;
         let mut mirrors = Vec::new();
         for mirror in options.mirrors.iter().filter(|mirror| mirror.host == host) {
-            let url = Url::parse(&mirror.url)
+            let base = Url::parse(&mirror.url)
                 .map_err(|error| Error::usage(format!("mirror of {host}: {error}")))?;
-            let connecting = connecting(&url, &options, &[], None, false)?;
-            let client = Client::new(connecting);
-            mirrors.push(Arc::new(Server::new(client, url, false, Some(host.to_owned()))));
+            let name = base.origin().authority();
+            let identity = Identity::load(&name, &options.ca_files, None, &[])?;
+            mirrors.push(Arc::new(Server::new(Setup {
+                client: client(&base, &options, identity, false),
+                may_be_plain: false,
+                mirrored: Some(host.to_owned()),
+                host: name,
+                credentials: options.credentials.clone(),
+                permissions: permissions(&options, !base.is_https()),
+                base,
+            })));
         }
-        let client = options.client_certificate.as_ref();
-        let connecting = connecting(&base, &options, &options.cert_dirs, client, options.insecure)?;
-        let server = Server::new(Client::new(connecting), base, may_be_plain, None);
+        let own = options.client_certificate.as_ref();
+        let identity = Identity::load(host, &options.ca_files, own, &options.cert_dirs)?;
+        let server = Server::new(Setup {
+            client: client(&base, &options, identity, options.insecure),
+            may_be_plain: !options.plain_http && host::is_loopback(base.host()),
+            mirrored: None,
+            host: host.to_owned(),
+            permissions: permissions(&options, options.plain_http),
+            credentials: options.credentials,
+            base,
+        });
         Ok(Registry(Arc::new(Servers { server, mirrors })))
     }
 
@@ -161,22 +193,20 @@ impl Registry {
     }
 }
 
-fn connecting(
-    base: &Url,
-    options: &Options,
-    folders: &[PathBuf],
-    client: Option<&(PathBuf, PathBuf)>,
-    insecure: bool,
-) -> Result<Connecting> {
-    let authority = base.origin().authority();
-    Ok(Connecting {
+fn client(base: &Url, options: &Options, identity: Identity, insecure: bool) -> Client {
+    Client::new(Connecting {
         own: base.origin().clone(),
-        identity: Identity::load(&authority, &options.ca_files, client, folders)?,
+        identity,
         insecure,
+        proxies: options.proxies.clone(),
         addresses: Addresses::new(options.resolve.clone()),
         stall_timeout: options.stall_timeout,
         jobs: options.jobs,
     })
+}
+
+fn permissions(options: &Options, plain_http: bool) -> Permissions {
+    Permissions { trusted_realms: options.trusted_realms.clone(), plain_http }
 }
 
 impl Remote {

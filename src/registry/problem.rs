@@ -49,6 +49,20 @@ pub(super) fn problem(response: Response) -> Error {
     read(status, &headers, &bytes)
 }
 
+/// The error that `response`, a 401 or 403, is, and why we could not do better.
+pub(super) fn refused(response: Response, why: &str) -> Error {
+    let error = problem(response);
+    match error.kind() {
+        ErrorKind::Registry { status, code, message, retry_after } if !why.is_empty() => {
+            let (status, code, retry_after) = (*status, code.clone(), *retry_after);
+            let both = [message.as_str(), why].into_iter().filter(|text| !text.is_empty());
+            let message = both.collect::<Vec<_>>().join("; ");
+            ErrorKind::Registry { status, code, message, retry_after }.into()
+        }
+        _ => error,
+    }
+}
+
 /// The first line of what is no answer at all, such as a captive portal's page: its type and how
 /// it starts.
 pub(super) fn foreign(headers: &Headers, bytes: &[u8]) -> String {

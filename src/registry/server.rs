@@ -1,11 +1,17 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::authority::{Authorities, Authority, Outcome, Permissions};
+use super::challenge;
+use super::credentials::Credentials;
 use super::habits::Habits;
 use super::host;
 use super::http::{Body, Client, Failure, Manner, Method, Request, Response};
+use super::problem::{self, problem};
+use super::token::Scope;
 use super::url::{Origin, Url};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, ErrorKind, Fault, Result};
 
 /// Most redirects that are followed for one request.
 const HOPS: usize = 5;
@@ -23,18 +29,69 @@ pub(super) struct Server {
     is_plain: AtomicBool,
     /// The registry that this is a mirror of.
     mirrored: Option<String>,
+    logins: Logins,
     pub(super) habits: Habits,
     /// Whether it has failed so that it is not worth asking again, if there is another.
     pub(super) down: AtomicBool,
 }
 
+/// Who we are, here and elsewhere.
+struct Logins {
+    credentials: Credentials,
+    permissions: Permissions,
+    own: Authorities,
+    /// Registries that this one redirects to, each with the credentials stored for it.
+    strangers: Mutex<Vec<(Origin, Arc<Authorities>)>>,
+}
+
+/// How a server is reached, and as whom.
+pub(super) struct Setup {
+    pub(super) client: Client,
+    /// Where the server is.
+    pub(super) base: Url,
+    /// Whether it speaks plain HTTP if it turns out not to speak TLS. `base` is `https` then.
+    pub(super) may_be_plain: bool,
+    /// The registry that it is a mirror of.
+    pub(super) mirrored: Option<String>,
+    /// The name by which its credentials are found.
+    pub(super) host: String,
+    pub(super) credentials: Credentials,
+    pub(super) permissions: Permissions,
+}
+
 /// What is asked of a server.
-pub(super) struct Question {
+pub(super) struct Question<'a> {
     pub(super) method: Method,
-    /// Path and query below the server's base, from `/v2/` on.
-    pub(super) path: String,
+    /// The repository that it is about.
+    pub(super) repository: &'a str,
+    /// What follows the repository in the path, and the query.
+    pub(super) target: String,
+    /// What it takes to be allowed to.
+    pub(super) scope: Scope,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) manner: Manner,
+}
+
+impl<'a> Question<'a> {
+    /// One that only reads.
+    pub(super) fn read(method: Method, repository: &'a str, target: String) -> Question<'a> {
+        let scope = Scope::pull(repository);
+        let manner = Manner::default();
+        Question { method, repository, target, scope, headers: Vec::new(), manner }
+    }
+
+    /// The same past whatever is kept on the way: caches, connections.
+    pub(super) fn afresh(mut self) -> Question<'a> {
+        self.headers.push(("Cache-Control", "no-cache".into()));
+        self.manner.afresh = true;
+        self
+    }
+
+    /// The same with one more header.
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Question<'a> {
+        self.headers.push((name, value.into()));
+        self
+    }
 }
 
 /// Where a request led.
@@ -44,20 +101,16 @@ pub(super) struct Trail {
 }
 
 impl Server {
-    /// The server at `base`. If `may_be_plain`, `base` is `https`, and plain HTTP is spoken as
-    /// soon as it turns out that the peer does not speak TLS.
-    pub(super) fn new(
-        client: Client,
-        base: Url,
-        may_be_plain: bool,
-        mirrored: Option<String>,
-    ) -> Server {
+    pub(super) fn new(setup: Setup) -> Server {
+        let Setup { client, base, may_be_plain, mirrored, host, credentials, permissions } = setup;
+        let own = Authorities::new(&host, credentials.clone(), permissions.clone());
         Server {
             client,
             base,
             may_be_plain,
             is_plain: AtomicBool::new(false),
             mirrored,
+            logins: Logins { credentials, permissions, own, strangers: Mutex::default() },
             habits: Habits::default(),
             down: AtomicBool::new(false),
         }
@@ -78,11 +131,11 @@ impl Server {
         format!("{}/{repository}", self.base.origin().authority())
     }
 
-    /// The URL of a path from `/v2/` on.
-    pub(super) fn url(&self, path: &str) -> Url {
+    /// The URL of something in a repository.
+    pub(super) fn url(&self, repository: &str, target: &str) -> Url {
         let base = self.base();
         let prefix = base.target().trim_end_matches('/');
-        let url = base.with_path(&format!("{prefix}{path}"));
+        let url = base.with_path(&format!("{prefix}/v2/{repository}/{target}"));
         match &self.mirrored {
             Some(host) => url.with_query("ns", host),
             None => url,
@@ -90,15 +143,29 @@ impl Server {
     }
 
     /// Asks, in the steps that the protocol has: credentials if they are asked for, redirects.
-    /// The answer is the last one, whatever its status. `trail` is kept on failure too.
-    pub(super) fn ask(&self, question: &Question, trail: &mut Trail) -> Result<Response> {
-        self.follow(self.url(&question.path), question, trail)
+    /// The answer is the last one, whatever its status, unless the registry does not let us.
+    /// `trail` is kept on failure too.
+    pub(super) fn ask(&self, question: &Question<'_>, trail: &mut Trail) -> Result<Response> {
+        self.ask_at(self.url(question.repository, &question.target), question, trail)
     }
 
-    /// The same for a URL that the server itself gave, which must be of its own origin.
-    pub(super) fn ask_at(&self, url: Url, question: &Question) -> Result<Response> {
-        let mut trail = self.trail();
-        self.follow(url, question, &mut trail)
+    /// The same for a URL of its own origin that the server itself gave.
+    pub(super) fn ask_at(
+        &self,
+        url: Url,
+        question: &Question<'_>,
+        trail: &mut Trail,
+    ) -> Result<Response> {
+        match self.follow(&url, question, trail) {
+            Err(Failure::NotTls(no_tls)) if self.may_be_plain && !self.is_plain() => {
+                match self.follow(&plain(&url)?, question, trail).map_err(Error::from) {
+                    // It spoke TLS after all, and the first connection was cut.
+                    Err(error) if is(&error, Fault::Protocol) && !self.is_plain() => Err(no_tls),
+                    answer => answer,
+                }
+            }
+            answer => Ok(answer?),
+        }
     }
 
     /// A trail that has led nowhere yet.
@@ -106,49 +173,136 @@ impl Server {
         Trail { at: self.origin() }
     }
 
-    fn follow(&self, mut url: Url, question: &Question, trail: &mut Trail) -> Result<Response> {
+    fn follow(
+        &self,
+        url: &Url,
+        question: &Question<'_>,
+        trail: &mut Trail,
+    ) -> Result<Response, Failure> {
+        trail.at = url.origin().clone();
+        let home = url.origin().clone();
+        let own = self.logins.own.of(&home, question.repository)?;
+        let mut response = self.enter(url, question, &own, &question.scope)?;
         let mut hops = 0;
-        loop {
-            trail.at = url.origin().clone();
-            // Built from scratch for each hop: nothing of what one host was told goes to the next.
-            let request = Request {
-                method: question.method,
-                url: url.clone(),
-                headers: question.headers.clone(),
-                body: Body::Empty,
-            };
-            let response = match self.client.send(request, question.manner) {
-                Err(Failure::NotTls(_)) if hops == 0 && self.may_become_plain() => {
-                    log::debug!("{} does not speak TLS: using plain HTTP", trail.at.authority());
-                    self.is_plain.store(true, Ordering::SeqCst);
-                    url = plain(&url)?;
-                    continue;
-                }
-                outcome => outcome?,
-            };
-            let Some(next) = location(&response)? else { return Ok(response) };
-            host::may_follow(&self.origin(), &url, &next)?;
+        while let Some(next) = location(&response)? {
+            let hop = host::may_follow(&home, &response.url, &next)?;
             hops += 1;
             if hops > HOPS {
                 let message = format!("more than {HOPS} redirects, the last one to {next}");
-                return Err(Error::network(Fault::Protocol, message));
+                return Err(Error::network(Fault::Protocol, message).into());
             }
             drain(response);
-            url = next;
+            trail.at = next.origin().clone();
+            let answer = match hop.same_origin {
+                true => self.enter(&next, question, &own, &question.scope),
+                false => self.visit(&home, &next, question),
+            };
+            // Where a redirect leads there is no second guess about TLS.
+            response = answer.map_err(Error::from)?;
+        }
+        Ok(response)
+    }
+
+    /// One hop, to somebody who asks for our credentials if they are needed.
+    fn enter(
+        &self,
+        url: &Url,
+        question: &Question<'_>,
+        authority: &Authority,
+        scope: &Scope,
+    ) -> Result<Response, Failure> {
+        let send = |request| Ok(self.client.send(request, Manner::default())?);
+        let mut handshake = authority.handshake(scope.clone());
+        let mut authorization = handshake.header(&send);
+        loop {
+            let response = self.send(url, question, authorization)?;
+            if !matches!(response.status, 401 | 403) {
+                return Ok(response);
+            }
+            let challenges = challenge::parse(response.headers.all("www-authenticate"));
+            let mut outcome = handshake.answer(response.status, &challenges, &send)?;
+            if outcome == Outcome::Ping {
+                let ping = self.send(&url.with_path("/v2/"), question, None)?;
+                let challenges = challenge::parse(ping.headers.all("www-authenticate"));
+                drain(ping);
+                outcome = handshake.answer(401, &challenges, &send)?;
+            }
+            match outcome {
+                Outcome::Again(header) => authorization = header,
+                Outcome::Ping => return Err(problem(response).into()),
+                Outcome::Refused(why) => return Err(problem::refused(response, &why).into()),
+            }
+            drain(response);
         }
     }
 
+    /// One hop, to somebody who is told nothing; unless it is another registry that asks for a
+    /// login, and we have one for it.
+    fn visit(
+        &self,
+        home: &Origin,
+        url: &Url,
+        question: &Question<'_>,
+    ) -> Result<Response, Failure> {
+        let response = self.send(url, question, None)?;
+        let challenges = challenge::parse(response.headers.all("www-authenticate"));
+        let is_gate = response.status == 401 && challenge::choose(&challenges).is_some();
+        if !is_gate || url.origin() == home {
+            return Ok(response);
+        }
+        drain(response);
+        let stranger = self.stranger(url.origin()).of(url.origin(), question.repository)?;
+        self.enter(url, question, &stranger, &Scope::of(challenge::scopes(&challenges)))
+    }
+
+    fn send(
+        &self,
+        url: &Url,
+        question: &Question<'_>,
+        authorization: Option<String>,
+    ) -> Result<Response, Failure> {
+        // Built from scratch for each hop: nothing of what one host was told goes to the next.
+        let mut headers = question.headers.clone();
+        headers.extend(authorization.map(|header| ("Authorization", header)));
+        let request =
+            Request { method: question.method, url: url.clone(), headers, body: Body::Empty };
+        let response = self.client.send(request, question.manner)?;
+        let place = |url: &Url| (url.host().to_owned(), url.port());
+        if self.may_be_plain && !url.is_https() && place(url) == place(&self.base) {
+            self.is_plain.store(true, Ordering::SeqCst);
+        }
+        Ok(response)
+    }
+
+    fn stranger(&self, origin: &Origin) -> Arc<Authorities> {
+        let mut known = self.logins.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, authorities)) = known.iter().find(|(own, _)| own == origin) {
+            return Arc::clone(authorities);
+        }
+        let trusted_realms = self.logins.permissions.trusted_realms.clone();
+        let permissions = Permissions { trusted_realms, plain_http: false };
+        let credentials = self.logins.credentials.clone();
+        let authorities = Authorities::new(&origin.authority(), credentials, permissions);
+        let authorities = Arc::new(authorities);
+        known.push((origin.clone(), Arc::clone(&authorities)));
+        authorities
+    }
+
     fn base(&self) -> Url {
-        match self.is_plain.load(Ordering::SeqCst) {
+        match self.is_plain() {
             // The base was parsed with another scheme before.
             true => plain(&self.base).unwrap_or_else(|_| self.base.clone()),
             false => self.base.clone(),
         }
     }
 
-    fn may_become_plain(&self) -> bool {
-        self.may_be_plain && !self.is_plain.load(Ordering::SeqCst)
+    fn is_plain(&self) -> bool {
+        self.is_plain.load(Ordering::SeqCst)
     }
+}
+
+fn is(error: &Error, expected: Fault) -> bool {
+    matches!(error.kind(), ErrorKind::Network { fault, .. } if *fault == expected)
 }
 
 /// Where a redirect leads; `None` if the answer is none.

@@ -4,7 +4,7 @@ use std::io::Read;
 use serde::Deserialize;
 
 use super::Remote;
-use super::http::{Manner, Method};
+use super::http::Method;
 use super::problem::{foreign, problem};
 use super::server::Question;
 use super::url::Url;
@@ -56,21 +56,15 @@ impl Tags {
 
     fn ask(&mut self) -> Result<Option<Vec<String>>> {
         let server = self.remote.registry.server();
-        let first =
-            || server.url(&format!("/v2/{}/tags/list?n={PAGE}", self.remote.repository.path()));
+        let target = format!("tags/list?n={PAGE}");
+        let question = Question::read(Method::Get, self.remote.repository.path(), target)
+            .with("Accept", "application/json");
         let url = match &self.next {
-            Next::First => first(),
+            Next::First => server.url(question.repository, &question.target),
             Next::Page(url) => url.clone(),
             Next::End => return Ok(None),
         };
-        let headers = vec![("Accept", "application/json".to_owned())];
-        let question = Question {
-            method: Method::Get,
-            path: String::new(),
-            headers,
-            manner: Manner::default(),
-        };
-        let response = server.ask_at(url.clone(), &question)?;
+        let response = server.ask_at(url.clone(), &question, &mut server.trail())?;
         if response.status != 200 {
             return Err(problem(response));
         }

@@ -72,8 +72,7 @@ fn serve(registry: &Registry, layout: &Path) -> String {
 
 /// Runs windlass as a user would, shows command and answer, and gives the answer.
 fn show(store: &Path, args: &[&str]) -> String {
-    let beside = std::env::current_exe().unwrap();
-    let windlass = beside.parent().unwrap().parent().unwrap().join("windlass");
+    let windlass = env!("CARGO_BIN_EXE_windlass");
     println!("$ windlass {}", args.join(" "));
     let output = Command::new(windlass)
         .args(["--store", store.to_str().unwrap()])

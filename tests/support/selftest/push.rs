@@ -122,7 +122,8 @@ fn early_answer_is_there_for_those_who_wait_for_100() {
     let expect = [("Expect", "100-continue"), ("Content-Length", "5")];
     let mut client = Client::connect(registry.address());
     assert_eq!(client.send("POST", "/v2/box/blobs/uploads/", &expect, b"").status(), 413);
-    assert_eq!(client.get("/v2/").ending, Ending::Fin);
+    let ending = client.get("/v2/").ending;
+    assert!(matches!(ending, Ending::Fin | Ending::Rst), "it hung up: {ending:?}");
 }
 
 #[test]
