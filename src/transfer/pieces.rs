@@ -232,6 +232,7 @@ fn bytes_in(rate: u64, duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of one range are meant")]
 mod tests {
     use super::*;
 
