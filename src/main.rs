@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The `windlass` command.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,6 +1,8 @@
 //! The suite.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod architecture;
+mod cli;
 mod registry;
 mod store;
 #[expect(dead_code, unused_imports, reason = "not every test needs everything")]

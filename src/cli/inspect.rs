@@ -1,0 +1,239 @@
+use argh::{ArgsInfo, FromArgs};
+use serde_json::{Value, json};
+use windlass::endpoint::Source;
+use windlass::error::Error;
+use windlass::image::{Config, Descriptor, Document, ImageManifest, Manifest, Platform};
+use windlass::store::{Durability, Store};
+
+use crate::cli::answer::Image;
+use crate::cli::failure::Failure;
+use crate::cli::options::Group;
+use crate::cli::{Command, Context, human, pull};
+
+/// Show an image in the store: its manifest, its config and its layers.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "inspect", help_triggers("-h", "--help"))]
+#[argh(example = "windlass inspect alpine:3.20")]
+#[argh(example = "windlass inspect --config docker://quay.io/team/tool")]
+pub(crate) struct Inspect {
+    /// print the manifest as it is, byte for byte
+    #[argh(switch)]
+    raw: bool,
+
+    /// print the config as it is, byte for byte
+    #[argh(switch)]
+    config: bool,
+
+    /// the name or digest of an image in the store; docker://NAME is pulled into it first
+    #[argh(positional, arg_name = "IMAGE")]
+    image: String,
+}
+
+/// How deep indexes may lie in indexes.
+const DEPTH_LIMIT: u32 = 8;
+
+impl Command for Inspect {
+    const GROUPS: &'static [Group] =
+        &[Group::Transfer, Group::Patience, Group::Connection, Group::Global];
+
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.raw && self.config {
+            return Err(Failure::usage("--raw and --config exclude each other"));
+        }
+        let wanted = match context.settings.only.as_slice() {
+            [] => None,
+            [wanted] => Some(wanted),
+            _ => return Err(Failure::usage("--platform: expected one, got several")),
+        };
+        let store = Store::open(&context.settings.store()?, Durability::Synced)?;
+        let entry = match self.image.strip_prefix("docker://") {
+            Some(name) => pull::into_store(context, &store, name)?,
+            None => {
+                let name = self.image.strip_prefix("store:").unwrap_or(&self.image);
+                store.find(name).map_err(|error| {
+                    Failure::from(error).help(
+                        "`windlass list` lists what is in the store; docker://NAME is pulled first",
+                    )
+                })?
+            }
+        };
+        let mut manifest = store.manifest(&entry.descriptor)?;
+        if let Some(wanted) = wanted {
+            manifest = choose(&store, &manifest, entry.descriptor.platform.as_ref(), wanted)?;
+        }
+        if self.raw {
+            return Ok(context.output.answer_exactly(manifest.bytes())?);
+        }
+        if self.config {
+            let host = Platform::host();
+            if let Document::Index(_) = manifest.document() {
+                manifest = choose(&store, &manifest, None, &host)?;
+            }
+            let Document::Image(image) = manifest.document() else {
+                return Err(Error::content("the index leads to an index").into());
+            };
+            return Ok(context.output.answer_exactly(&store.read(&image.config)?)?);
+        }
+        let image = Image::stored(&store, &entry)?;
+        if context.output.is_json() {
+            return Ok(context.output.answer_json(&object(&store, &image, &manifest)?)?);
+        }
+        Ok(context.output.answer(&text(&store, &image, &manifest)?)?)
+    }
+}
+
+/// The image for `wanted`, of those that `manifest` leads to; `known` is for which it is itself,
+/// if that was said.
+fn choose(
+    store: &Store,
+    manifest: &Manifest,
+    known: Option<&Platform>,
+    wanted: &Platform,
+) -> Result<Manifest, Error> {
+    let mut there = Vec::new();
+    let root = Descriptor { platform: known.cloned(), ..manifest.descriptor() };
+    collect(store, &root, 0, &mut there)?;
+    let distance = |(platform, _): &&(Platform, Descriptor)| wanted.distance(platform);
+    let fitting = there.iter().filter(|candidate| distance(candidate).is_some());
+    if let Some((_, chosen)) = fitting.min_by_key(distance) {
+        return store.manifest(chosen);
+    }
+    let names: Vec<String> = there.iter().map(|(platform, _)| platform.to_string()).collect();
+    let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+    Err(Error::not_found(format!("no image for {wanted} in the store: there are {names}")))
+}
+
+fn collect(
+    store: &Store,
+    descriptor: &Descriptor,
+    depth: u32,
+    there: &mut Vec<(Platform, Descriptor)>,
+) -> Result<(), Error> {
+    if descriptor.is_attestation() {
+        return Ok(());
+    }
+    if depth > DEPTH_LIMIT {
+        return Err(Error::content("expected fewer indexes in each other"));
+    }
+    let manifest = store.manifest(descriptor)?;
+    match manifest.document() {
+        Document::Index(index) => {
+            index.manifests.iter().try_for_each(|child| collect(store, child, depth + 1, there))
+        }
+        Document::Image(image) => {
+            let platform = match &descriptor.platform {
+                Some(platform) => Some(platform.clone()),
+                None => config_of(store, image)?.and_then(|config| config.platform()),
+            };
+            there.extend(platform.map(|platform| (platform, descriptor.clone())));
+            Ok(())
+        }
+    }
+}
+
+/// The config, if the manifest is one of an image and not of an artifact.
+fn config_of(store: &Store, image: &ImageManifest) -> Result<Option<Config>, Error> {
+    match image.config.media_type.is_config() {
+        true => store.config(&image.config).map(Some),
+        false => Ok(None),
+    }
+}
+
+fn object(store: &Store, image: &Image, manifest: &Manifest) -> Result<Value, Error> {
+    let malformed = |error: serde_json::Error| Error::content(format!("malformed: {error}"));
+    let mut object = serde_json::to_value(image).map_err(malformed)?;
+    object["manifest"] = serde_json::from_slice(manifest.bytes()).map_err(malformed)?;
+    let list = |descriptors: &[Descriptor]| -> Value {
+        let values = descriptors.iter().map(|it| {
+            let mut value =
+                json!({"digest": it.digest, "size": it.size, "media_type": it.media_type});
+            if let Some(platform) = &it.platform {
+                value["platform"] = platform.to_string().into();
+            }
+            value
+        });
+        values.collect()
+    };
+    match manifest.document() {
+        Document::Index(index) => object["manifests"] = list(&index.manifests),
+        Document::Image(image) => {
+            object["layers"] = list(&image.layers);
+            if image.config.media_type.is_config() {
+                let config = store.read(&image.config)?;
+                object["config"] = serde_json::from_slice(&config).map_err(malformed)?;
+            }
+        }
+    }
+    Ok(object)
+}
+
+fn text(store: &Store, image: &Image, manifest: &Manifest) -> Result<String, Error> {
+    let mut lines = vec![
+        field("Name", image.name.as_deref().unwrap_or("<none>")),
+        field("Digest", &image.digest.to_string()),
+        field("Stored", &image.stored.to_string()),
+        field("Media type", image.media_type.as_str()),
+        field("Platform", &image.shown_platforms()),
+    ];
+    lines.extend(image.created.iter().map(|created| field("Created", created)));
+    lines.extend(image.size.map(|size| field("Size", &in_bytes(size))));
+    if manifest.digest() != image.stored {
+        lines.push(field("Manifest", &manifest.digest().to_string()));
+    }
+    match manifest.document() {
+        Document::Index(index) => {
+            lines.push("Manifests:".into());
+            lines.extend(index.manifests.iter().map(|child| {
+                let platform = child.platform.as_ref().map_or("-".into(), Platform::to_string);
+                format!("  {}  {platform}  {}", child.digest, human::size(child.size))
+            }));
+        }
+        Document::Image(manifest) => {
+            lines.push(field("Config", &manifest.config.digest.to_string()));
+            if let Some(config) = config_of(store, manifest)? {
+                lines.extend(runtime(&config));
+            }
+            lines.push("Layers:".into());
+            lines.extend(manifest.layers.iter().map(|layer| {
+                format!("  {}  {}  {}", layer.digest, human::size(layer.size), layer.media_type)
+            }));
+        }
+    }
+    Ok(lines.join("\n"))
+}
+
+/// How a container of it is run, as far as the config says.
+fn runtime(config: &Config) -> Vec<String> {
+    let Some(runtime) = &config.config else { return Vec::new() };
+    let mut lines = Vec::new();
+    let mut add = |name: &str, value: Option<String>| {
+        lines
+            .extend(value.filter(|value| !value.is_empty()).map(|value| field(name, &one(&value))));
+    };
+    add("Author", config.author.clone());
+    add("User", runtime.user.clone());
+    add("Folder", runtime.working_dir.clone());
+    let command = |words: &[String]| (!words.is_empty()).then(|| format!("{words:?}"));
+    add("Entrypoint", command(&runtime.entrypoint));
+    add("Command", command(&runtime.cmd));
+    for variable in &runtime.env {
+        add("Variable", Some(variable.clone()));
+    }
+    for (name, value) in &runtime.labels {
+        add("Label", Some(format!("{name}={value}")));
+    }
+    lines
+}
+
+/// A value on one line: what it has of lines does not look like ours.
+fn one(value: &str) -> String {
+    value.replace('\n', "\\n").replace('\r', "\\r")
+}
+
+fn field(name: &str, value: &str) -> String {
+    format!("{:<12}{value}", format!("{name}:"))
+}
+
+fn in_bytes(size: u64) -> String {
+    format!("{size} ({})", human::size(size))
+}

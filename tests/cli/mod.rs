@@ -1,0 +1,10 @@
+//! The binary as its users see it: stdout, stderr, exit codes.
+
+mod ask;
+mod errors;
+mod help;
+mod pull;
+mod signals;
+mod store;
+mod story;
+mod usage;
