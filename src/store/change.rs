@@ -10,8 +10,8 @@ use crate::reference::Reference;
 pub struct Removal {
     /// What is there no more, in the order in which it was asked for.
     pub removed: Vec<Entry>,
-    /// For each text that names nothing, an error that says so with the names that are nearest.
-    pub missing: Vec<Error>,
+    /// Each text that names nothing, with an error that says so.
+    pub missing: Vec<(String, Error)>,
 }
 
 impl Store {
@@ -27,7 +27,8 @@ impl Store {
             for text in texts {
                 let selected = Wanted::parse(text).select(&entries);
                 if selected.is_empty() {
-                    removal.missing.push(Error::not_found(not_found(text, &entries)));
+                    let error = Error::not_found(not_found(text, &entries));
+                    removal.missing.push(((*text).to_owned(), error));
                 }
                 for entry in selected {
                     if !removal.removed.contains(entry) {

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::file::Locked;
 use super::lock::SweepLock;
 use super::names::{Names, Root};
 use super::partial;
@@ -262,10 +263,12 @@ impl Sweep<'_> {
                 continue;
             }
             // The file is made where there is only a record: whoever has it locked has both.
-            let file = partial::open(&path)?;
-            if file.try_lock().is_err() || !file::is_same(&file, &path)? {
-                continue;
-            }
+            let file = Locked::try_exclusive(partial::open(&path)?)
+                .context(|| format!("locking `{}`", path.display()))?;
+            let file = match file {
+                Ok(file) if file::is_same(&file, &path)? => file,
+                _ => continue,
+            };
             let metadata = file.metadata()?;
             if self.goes(digest, &metadata) {
                 file::remove(&record)?;

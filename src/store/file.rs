@@ -1,4 +1,4 @@
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -102,13 +102,62 @@ pub(super) fn sync_folder(path: &Path, durability: Durability) -> Result<()> {
     }
 }
 
+/// A file that this process has locked. Let go when dropped, even if a child that is being started
+/// has the file too.
+pub(super) struct Locked(File);
+
+impl Locked {
+    /// Waits for whoever has it.
+    pub(super) fn exclusive(file: File) -> io::Result<Locked> {
+        file.lock()?;
+        Ok(Locked(file))
+    }
+
+    /// Waits for whoever has it exclusive.
+    pub(super) fn shared(file: File) -> io::Result<Locked> {
+        file.lock_shared()?;
+        Ok(Locked(file))
+    }
+
+    /// Gives the file back if somebody else has it.
+    pub(super) fn try_exclusive(file: File) -> io::Result<Result<Locked, File>> {
+        match file.try_lock() {
+            Ok(()) => Ok(Ok(Locked(file))),
+            Err(TryLockError::WouldBlock) => Ok(Err(file)),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl std::ops::Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Locked {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.0
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            log::debug!("unlocking: {error}");
+        }
+    }
+}
+
 /// A file being written under a name of its own; if it is dropped before
 /// [`commit`](Temporary::commit), it is removed.
 ///
 /// It is locked as long as its process lives, so that collecting garbage can tell it from one
 /// that was left behind.
 pub(super) struct Temporary {
-    pub(super) file: File,
+    pub(super) file: Locked,
     path: PathBuf,
     committed: bool,
 }
@@ -121,7 +170,8 @@ impl Temporary {
             let path = folder.join(format!("{}-{count}", std::process::id()));
             match File::options().read(true).write(true).create_new(true).open(&path) {
                 Ok(file) => {
-                    file.lock().context(|| format!("locking `{}`", path.display()))?;
+                    let file = Locked::exclusive(file)
+                        .context(|| format!("locking `{}`", path.display()))?;
                     let metadata =
                         file.metadata().context(|| format!("reading `{}`", path.display()))?;
                     // Between creating and locking it looked as if nobody owned it.

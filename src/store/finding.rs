@@ -52,6 +52,21 @@ pub enum Problem {
     Entry(String),
 }
 
+impl Problem {
+    /// What is wrong in one word, for programs. Stable.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Problem::Missing => "missing",
+            Problem::NotAFile => "not_a_file",
+            Problem::Size { .. } => "size",
+            Problem::Digest(_) => "digest",
+            Problem::Malformed(_) => "malformed",
+            Problem::Unreadable(_) => "unreadable",
+            Problem::Entry(_) => "index",
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

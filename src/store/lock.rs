@@ -1,7 +1,6 @@
-use std::fs::File;
 use std::io::Write;
 
-use super::file::{self, Temporary};
+use super::file::{self, Locked, Temporary};
 use super::layout::Layout;
 use crate::endpoint::Guard;
 use crate::error::{Context, Result};
@@ -9,15 +8,17 @@ use crate::image::Digest;
 
 /// The lock that is held while names are read, changed and replaced, so that none is lost.
 /// Released when dropped, and by the kernel when the process dies.
-pub(super) struct IndexLock(#[expect(dead_code, reason = "holding the file holds the lock")] File);
+pub(super) struct IndexLock(
+    #[expect(dead_code, reason = "holding the file holds the lock")] Locked,
+);
 
 impl IndexLock {
     /// Waits for whoever holds it; they hold it only for one small write.
     pub(super) fn take(layout: &Layout) -> Result<IndexLock> {
         let path = layout.index_lock();
         let file = file::open_own(&path)?;
-        file.lock().context(|| format!("locking `{}`", path.display()))?;
-        Ok(IndexLock(file))
+        let locked = Locked::exclusive(file).context(|| format!("locking `{}`", path.display()))?;
+        Ok(IndexLock(locked))
     }
 }
 
@@ -25,21 +26,23 @@ impl IndexLock {
 ///
 /// Held shared while a lease is written, exclusive while garbage is collected: that sees either
 /// all of a lease or none of it, and as long as it goes on there are no new ones.
-pub(super) struct SweepLock(#[expect(dead_code, reason = "holding the file holds the lock")] File);
+pub(super) struct SweepLock(
+    #[expect(dead_code, reason = "holding the file holds the lock")] Locked,
+);
 
 impl SweepLock {
     pub(super) fn shared(layout: &Layout) -> Result<SweepLock> {
         let path = layout.sweep_lock();
         let file = file::open_own(&path)?;
-        file.lock_shared().context(|| format!("locking `{}`", path.display()))?;
-        Ok(SweepLock(file))
+        let locked = Locked::shared(file).context(|| format!("locking `{}`", path.display()))?;
+        Ok(SweepLock(locked))
     }
 
     pub(super) fn exclusive(layout: &Layout) -> Result<SweepLock> {
         let path = layout.sweep_lock();
         let file = file::open_own(&path)?;
-        file.lock().context(|| format!("locking `{}`", path.display()))?;
-        Ok(SweepLock(file))
+        let locked = Locked::exclusive(file).context(|| format!("locking `{}`", path.display()))?;
+        Ok(SweepLock(locked))
     }
 }
 

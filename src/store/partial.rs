@@ -1,5 +1,5 @@
 use std::collections::HashSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::Durability;
-use super::file::{self, Temporary};
+use super::file::{self, Locked, Temporary};
 use super::hashing::{Shared, State};
 use super::layout::Layout;
 use super::ranges::Ranges;
@@ -47,7 +47,7 @@ pub(super) struct Partial {
 
 enum Place {
     /// Under the blob's own name, where any process finds it.
-    Named(RecordFile),
+    Named { record: RecordFile, _lock: Locked },
     /// Under a temporary name, because somebody else is stuck with the named one.
     Temporary { file: Option<Temporary>, distrusted: Distrusted },
 }
@@ -71,14 +71,12 @@ impl Partial {
     ) -> Result<Claimed> {
         let path = layout.partial(blob.digest);
         let file = loop {
-            let file = open(&path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(Claimed::Theirs(progress(&file))),
-                Err(TryLockError::Error(error)) => {
-                    return Err(error).context(|| format!("locking `{}`", path.display()));
-                }
-            }
+            let file = Locked::try_exclusive(open(&path)?)
+                .context(|| format!("locking `{}`", path.display()))?;
+            let file = match file {
+                Ok(file) => file,
+                Err(theirs) => return Ok(Claimed::Theirs(progress(&theirs))),
+            };
             // Whoever had it before may have committed it: then this is the blob, not a partial.
             if file::is_same(&file, &path)? {
                 break file;
@@ -88,7 +86,9 @@ impl Partial {
         let (record, ranges) = RecordFile::open(record_path, &file, blob.size)?;
         // What is not known to be there must not be part of the blob.
         file.set_len(ranges.end()).context(|| format!("cutting `{}`", path.display()))?;
-        let place = Place::Named(record);
+        let lock = file;
+        let file = clone(&lock, &path)?;
+        let place = Place::Named { record, _lock: lock };
         let partial = Partial::start(layout, blob, durability, (file, path), place, ranges)?;
         // What the old record said in error must not be believed by the next process.
         partial.record(&partial.shared.lock().ranges)?;
@@ -123,14 +123,13 @@ impl Partial {
     ) -> Result<Partial> {
         let temporary = Temporary::create(&layout.temporary())?;
         let path = temporary.path().to_owned();
-        let file =
-            temporary.file.try_clone().context(|| format!("opening `{}`", path.display()))?;
+        let file = clone(&temporary.file, &path)?;
         let mut ranges = Ranges::default();
         let trusted =
             !distrusted.lock().unwrap_or_else(PoisonError::into_inner).contains(&blob.digest);
         if trusted && let Ok(Some((theirs, there))) = Partial::left(layout, blob) {
             for range in there.iter() {
-                copy(&theirs, &file, range.clone())
+                copy(&theirs, &temporary.file, range.clone())
                     .context(|| format!("copying to `{}`", path.display()))?;
                 ranges.insert(range.clone());
             }
@@ -168,7 +167,7 @@ impl Partial {
     pub(super) fn remove(&self) -> Result<()> {
         match &self.place {
             // The record goes first: one without its file would be taken for that of the next.
-            Place::Named(record) => {
+            Place::Named { record, .. } => {
                 file::remove(record.path())?;
                 file::remove(&self.shared.path)
             }
@@ -181,7 +180,7 @@ impl Partial {
 
     fn record(&self, ranges: &Ranges) -> Result<()> {
         match &self.place {
-            Place::Named(record) => record.write(ranges, self.shared.size),
+            Place::Named { record, .. } => record.write(ranges, self.shared.size),
             Place::Temporary { .. } => Ok(()),
         }
     }
@@ -263,7 +262,7 @@ impl Draft for Partial {
         }
         file::protect(file, path)?;
         match &mut self.place {
-            Place::Named(record) => {
+            Place::Named { record, .. } => {
                 file::publish(path, &self.target)?;
                 // The blob is there; a record that is left over misleads nobody.
                 if let Err(error) = file::remove(record.path()) {
@@ -320,6 +319,10 @@ pub(super) fn open(path: &Path) -> Result<File> {
         _ => return Err(error),
     }
     file::open_own(path)
+}
+
+fn clone(file: &Locked, path: &Path) -> Result<File> {
+    file.try_clone().context(|| format!("opening `{}`", path.display()))
 }
 
 fn copy(from: &File, to: &File, range: Range<u64>) -> io::Result<()> {

@@ -73,8 +73,6 @@ impl Ranges {
 #[cfg(test)]
 #[expect(clippy::single_range_in_vec_init, reason = "lists of one range are meant")]
 mod tests {
-    #![expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
-
     use super::*;
 
     #[track_caller]

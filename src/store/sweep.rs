@@ -1,9 +1,9 @@
 use std::collections::{BTreeSet, HashSet};
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::file;
+use super::file::{self, Locked};
 use super::layout::Layout;
 use crate::error::{Context, Error, Result};
 use crate::image::{Algorithm, Digest};
@@ -44,14 +44,12 @@ pub(super) fn partials(layout: &Layout) -> Result<BTreeSet<Digest>> {
 }
 
 /// The file at `path`, locked, if nobody else has it locked.
-pub(super) fn abandoned(path: &Path) -> Result<Option<File>> {
+pub(super) fn abandoned(path: &Path) -> Result<Option<Locked>> {
     let Some(file) = file::open(path)? else { return Ok(None) };
-    match file.try_lock() {
-        Ok(()) if file::is_same(&file, path)? => Ok(Some(file)),
-        Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => {
-            Err(error).context(|| format!("locking `{}`", path.display()))
-        }
+    let locked = Locked::try_exclusive(file).context(|| format!("locking `{}`", path.display()))?;
+    match locked {
+        Ok(locked) if file::is_same(&locked, path)? => Ok(Some(locked)),
+        _ => Ok(None),
     }
 }
 
@@ -67,13 +65,12 @@ impl Leases {
         let mut leases = Leases::default();
         for path in list(&layout.leases())? {
             let reading = || format!("reading `{}`", path.display());
-            let Some(mut file) = file::open(&path)? else { continue };
-            match file.try_lock() {
-                Ok(()) => leases.dead.push(path),
-                Err(TryLockError::Error(error)) => return Err(error).context(reading),
-                Err(TryLockError::WouldBlock) => {
+            let Some(file) = file::open(&path)? else { continue };
+            match Locked::try_exclusive(file).context(reading)? {
+                Ok(_) => leases.dead.push(path),
+                Err(file) => {
                     let mut text = String::new();
-                    (&mut file).take(LEASE_LIMIT).read_to_string(&mut text).context(reading)?;
+                    file.take(LEASE_LIMIT).read_to_string(&mut text).context(reading)?;
                     for line in text.lines() {
                         let digest = line.parse().map_err(|error| {
                             Error::content(format!("expected a list of digests: {error}"))

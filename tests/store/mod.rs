@@ -5,6 +5,7 @@ mod foreign;
 mod garbage;
 mod names;
 mod partial;
+mod processes;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

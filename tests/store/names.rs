@@ -47,7 +47,8 @@ fn remove_takes_what_is_there_and_names_the_rest() {
     let removed: Vec<_> = removal.removed.iter().map(|entry| entry.name.as_str()).collect();
     assert_eq!(removed, ["docker.io/library/two:1", ONE]);
     assert_eq!(removal.missing.len(), 1);
-    assert!(removal.missing[0].to_string().contains("three:1"), "{}", removal.missing[0]);
+    let (text, error) = &removal.missing[0];
+    assert!(text == "three:1" && error.to_string().contains("three:1"), "{error}");
     assert_eq!(filled.names(), ["docker.io/library/one:2"]);
 }
 
