@@ -108,6 +108,9 @@ impl<'a> Pulling<'a> {
         let settings = &context.settings;
         let durability = if settings.no_sync { Durability::Unsynced } else { Durability::Synced };
         let store = Store::open(Path::new(&settings.store()?), durability)?;
+        if !settings.dry_run {
+            store.writable()?;
+        }
         let jobs = settings.jobs()?;
         let repositories = images.iter().map(Reference::repository);
         let registries = Registries::new(context, repositories, jobs)?;

@@ -5,6 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::Access;
+use rustix::io::Errno;
+
 use super::file::Locked;
 use super::lock::SweepLock;
 use super::names::{Names, Root};
@@ -97,7 +100,11 @@ impl Store {
         };
         // Leases first: one that ends after this has named its content before it ends, and the
         // names are read later.
-        let leases = Leases::read(&self.layout).context(collecting)?;
+        let ours = !collection.dry_run || self.sees_private_folder();
+        let leases = match ours {
+            true => Leases::read(&self.layout).context(collecting)?,
+            false => Leases::default(),
+        };
         let needed = self.needed(&leases).context(collecting)?;
         if !collection.dry_run {
             // What goes must not come back into the names by a power cut.
@@ -106,11 +113,17 @@ impl Store {
         let sweep = Sweep { store: self, leases: &leases, collection };
         let mut collected =
             Collected { blobs: sweep.blobs(&needed, only)?, ..Collected::default() };
-        if only.is_none() {
+        if only.is_none() && ours {
             sweep.temporary(&mut collected.temporary)?;
             sweep.partials(&mut collected.partials)?;
         }
         Ok(collected)
+    }
+
+    /// Whether what unfinished work there is can be seen: its owner alone may.
+    pub(super) fn sees_private_folder(&self) -> bool {
+        let wanted = Access::READ_OK | Access::EXEC_OK;
+        !matches!(rustix::fs::access(self.layout.private(), wanted), Err(Errno::ACCESS))
     }
 
     /// All that names and live processes lead to.

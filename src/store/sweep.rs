@@ -11,7 +11,7 @@ use crate::image::{Algorithm, Digest};
 /// Most bytes of a lease: digests of 10,000 blobs, each of at most 136 bytes.
 const LEASE_LIMIT: u64 = 2 * 1024 * 1024;
 
-/// What is in a folder; nothing if it is not there, or is not ours to look into.
+/// What is in a folder; nothing if it is not there.
 pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let reading = || format!("reading `{}`", folder.display());
     let entries = match fs::read_dir(folder) {

@@ -59,7 +59,11 @@ impl Store {
                 }
             }
         }
-        for digest in sweep::partials(&self.layout)? {
+        let partials = match self.sees_private_folder() {
+            true => sweep::partials(&self.layout)?,
+            false => BTreeSet::new(),
+        };
+        for digest in partials {
             if let Ok(metadata) = fs::symlink_metadata(self.layout.partial(digest))
                 && metadata.len() > 0
             {

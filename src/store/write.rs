@@ -1,6 +1,9 @@
 use std::io::Write;
 use std::path::Path;
 
+use rustix::fs::Access;
+use rustix::io::Errno;
+
 use super::lock::{IndexLock, Lease};
 use super::names::{self, Note};
 use super::partial::{Claimed, Partial};
@@ -11,6 +14,33 @@ use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest};
 use crate::reference::Reference;
 
 impl Store {
+    /// Fails if nothing can be written here, before anything is begun that ends in writing. Makes
+    /// nothing.
+    pub fn writable(&self) -> Result<()> {
+        let writing = || format!("writing to the store `{}`", self.layout.root().display());
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        let algorithm = self.layout.blobs_of(Algorithm::Sha256);
+        for folder in [self.nearest_folder(), &algorithm, &self.layout.private()] {
+            match rustix::fs::access(folder, wanted) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(std::io::Error::from(error)).context(writing),
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder of the store, or the nearest above that is there already.
+    fn nearest_folder(&self) -> &Path {
+        let mut folder = self.layout.root();
+        while matches!(rustix::fs::access(folder, Access::EXISTS), Err(Errno::NOENT)) {
+            match folder.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => folder = parent,
+                _ => return Path::new("."),
+            }
+        }
+        folder
+    }
+
     /// Makes the folders, where they are not there yet.
     pub(super) fn prepare(&self) -> Result<()> {
         let layout = &self.layout;
@@ -111,21 +141,10 @@ impl Sink for Store {
     }
 
     fn room(&self) -> Result<Option<u64>> {
-        // The nearest folder above that is there already.
-        let mut folder = self.layout.root();
-        let stat = loop {
-            match rustix::fs::statvfs(folder) {
-                Err(rustix::io::Errno::NOENT) => match folder.parent() {
-                    Some(parent) if !parent.as_os_str().is_empty() => folder = parent,
-                    _ => folder = Path::new("."),
-                },
-                other => {
-                    break other
-                        .map_err(std::io::Error::from)
-                        .context(|| format!("asking `{}` for its space", folder.display()))?;
-                }
-            }
-        };
+        let folder = self.nearest_folder();
+        let stat = rustix::fs::statvfs(folder)
+            .map_err(std::io::Error::from)
+            .context(|| format!("asking `{}` for its space", folder.display()))?;
         Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
     }
 

@@ -226,3 +226,34 @@ fn store_that_is_something_else_has_its_exit_code() {
         windlass.run(&[command]).exits(7).says("`2.0.0`");
     }
 }
+
+#[test]
+fn store_that_cannot_be_written_is_read_and_is_exit_8_before_the_network() {
+    let registry = Registry::start();
+    let image = Image::small();
+    let name = registry.push(&image, "box:1");
+    let windlass = Windlass::new();
+    windlass.run(&["pull", &name]).success();
+    registry.forget();
+    // A user who owns nothing here; the file system need not be read-only for that.
+    let run = |args: &[&str]| {
+        let mut run = windlass.command(args);
+        std::os::unix::process::CommandExt::uid(&mut run.command, 65534);
+        run.run()
+    };
+    if rustix::process::geteuid().is_root() {
+        let everybody = |path: &std::path::Path| {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(path, mode).unwrap();
+        };
+        everybody(windlass.scratch.path());
+        assert!(run(&["list"]).success().stdout().contains(&name));
+        run(&["inspect", &name]).success();
+        run(&["verify"]).success();
+        run(&["df"]).success();
+        for args in [&["pull", &name][..], &["tag", &name, "x"], &["remove", &name], &["gc"]] {
+            run(args).exits(8).prints("").says("Permission denied");
+        }
+        assert!(registry.requests().is_empty(), "nobody was asked");
+    }
+}
