@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod cli;
+mod faults;
 mod registry;
 #[expect(dead_code, unused_imports, reason = "not every test needs everything")]
 mod support;
