@@ -14,7 +14,7 @@
 //!                                     | progress
 //! ```
 //!
-//! Read it in this order: [`image`] has the values of the image-spec, [`reference`] what the user
+//! Read it in this order: [`image`] has the values of the image-spec, [`mod@reference`] what the user
 //! types, [`error`] what may go wrong and what helps; [`endpoint`] is what a place is; [`registry`]
 //! and [`store`] are places; [`transfer`] brings them together. The binary's commands see only
 //! what is public here.

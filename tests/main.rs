@@ -1,6 +1,7 @@
 //! The suite.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod architecture;
 mod cli;
 mod faults;
 mod registry;

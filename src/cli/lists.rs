@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use windlass::error::{Context, Result};
+use windlass::error::{Context, Error, Result};
 use windlass::image::Digest;
 
 use crate::cli::failure::Failure;
@@ -70,7 +70,11 @@ impl DigestFile {
             let file = File::options().write(true).open(path).context(creating)?;
             return Ok(DigestFile { path: path.into(), temporary: None, file });
         }
-        let mut name = path.file_name().unwrap_or_default().to_owned();
+        let Some(name) = path.file_name() else {
+            let message = format!("--digestfile: expected a file, got `{}`", path.display());
+            return Err(Error::usage(message));
+        };
+        let mut name = name.to_owned();
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = path.with_file_name(name);
         let file = File::create(&temporary).context(creating)?;

@@ -38,7 +38,8 @@ enum Freshness {
 impl Remote {
     pub(super) fn open_blob(&self, blob: &Descriptor, offset: u64) -> Result<Content> {
         self.read(|server| {
-            if offset == 0 || !server.habits.takes_ranges(&blob.digest) {
+            let is_part = (1..blob.size).contains(&offset);
+            if !is_part || !server.habits.takes_ranges(&blob.digest) {
                 let response = self.get_blob(server, blob, None, Freshness::Kept)?;
                 return self.whole(server, blob, offset, response, Label::Doubted);
             }

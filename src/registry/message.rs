@@ -10,8 +10,11 @@ pub(super) enum Method {
     Get,
     Head,
     Post,
+    #[expect(dead_code, reason = "for uploads")]
     Put,
+    #[expect(dead_code, reason = "for uploads")]
     Patch,
+    #[expect(dead_code, reason = "for uploads")]
     Delete,
 }
 
@@ -45,6 +48,7 @@ pub(super) struct Request {
 pub(super) enum Body {
     Empty,
     Bytes(Vec<u8>),
+    #[expect(dead_code, reason = "for uploads")]
     /// Exactly `len` bytes; a reader that ends before is an error.
     Reader {
         reader: Box<dyn Read + Send>,

@@ -187,6 +187,12 @@ impl Registry {
         &self.0.server
     }
 
+    /// The mirrors that are worth asking.
+    fn mirrors(&self) -> impl Iterator<Item = &Server> {
+        let up = |mirror: &&Server| !mirror.down.load(Ordering::SeqCst);
+        self.0.mirrors.iter().map(Arc::as_ref).filter(up)
+    }
+
     /// The mirror that this server is.
     fn mirror_of(&self, server: &Server) -> Option<Arc<Server>> {
         self.0.mirrors.iter().find(|mirror| std::ptr::eq(mirror.as_ref(), server)).cloned()
@@ -217,8 +223,7 @@ impl Remote {
 
     /// What `ask` gives for the first mirror that has it, else for the registry.
     fn read<T>(&self, ask: impl Fn(&Server) -> Result<T>) -> Result<T> {
-        let up = |mirror: &&Arc<Server>| !mirror.down.load(Ordering::SeqCst);
-        for mirror in self.registry.0.mirrors.iter().filter(up) {
+        for mirror in self.registry.mirrors() {
             match ask(mirror) {
                 Err(error) if !matches!(error.kind(), ErrorKind::Interrupted) => {
                     log::warn!("mirror {}: {error}", mirror.origin().authority());
@@ -257,6 +262,7 @@ impl Source for Remote {
     }
 
     fn takes_ranges(&self, blob: &Descriptor) -> bool {
-        self.registry.server().habits.takes_ranges(&blob.digest)
+        let first = self.registry.mirrors().next().unwrap_or(self.registry.server());
+        first.habits.takes_ranges(&blob.digest)
     }
 }

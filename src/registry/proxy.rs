@@ -115,6 +115,7 @@ impl ProxyAddress {
     }
 
     /// The proxy without who we are to it.
+    #[expect(dead_code, reason = "for messages about the proxy")]
     pub(super) fn url(&self) -> &Url {
         &self.url
     }

@@ -155,6 +155,10 @@ pub(super) fn reason(error: &rustls::Error) -> String {
                 "its certificate is for another name"
             }
             CertificateError::BadEncoding => "its certificate is malformed",
+            // What webpki says of one that is its own authority.
+            CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
+                "its certificate is signed by itself"
+            }
             error => return format!("its certificate is not valid: {error}"),
         },
         rustls::Error::InvalidMessage(_) => "it does not speak TLS",

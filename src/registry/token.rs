@@ -82,12 +82,14 @@ impl Scope {
     }
 
     /// Reading and writing a repository.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for uploads"))]
     pub(super) fn push(repository: &str) -> Scope {
         Scope(vec![format!("repository:{repository}:pull,push")])
     }
 
     /// Reading a repository and deleting from it. Quay grants `delete` to nobody, so it is asked
     /// for only where it is needed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for uploads"))]
     pub(super) fn delete(repository: &str) -> Scope {
         Scope(vec![format!("repository:{repository}:pull,delete")])
     }

@@ -122,6 +122,7 @@ impl Url {
     }
 
     /// The parameters of the query in their order, decoded.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for uploads"))]
     pub(super) fn query(&self) -> impl Iterator<Item = (String, String)> {
         let (_, query) = split_query(&self.target);
         query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()).map(|pair| {

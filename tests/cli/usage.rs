@@ -40,6 +40,7 @@ fn wrong_usage_is_told_in_one_line_with_help() {
     refuse(&["pull", "a", "b.io/a", "--creds-stdin"], "--creds-stdin: expected images of one");
     refuse(&["pull", "a", "-qv"], "--quiet and --verbose exclude each other");
     refuse(&["pull", "a", "--mirror", "x"], "--mirror: expected HOST=URL");
+    refuse(&["pull", "a", "--digestfile", ""], "--digestfile: expected a file");
     refuse(&["list", "a"], "unexpected argument `a`");
     refuse(&["list", "--jobs", "2"], "`windlass list` takes no --jobs");
     refuse(&["digest"], "IMAGE is missing");
@@ -81,6 +82,8 @@ fn environment_that_makes_no_sense_is_refused() {
     let windlass = Windlass::new();
     let run = windlass.command(&["pull", "a"]).env("WINDLASS_JOBS", "many");
     run.run().exits(2).says("WINDLASS_JOBS: invalid value `many`");
+    let run = windlass.command(&["digest", "a.io/a"]).env("HTTPS_PROXY", "socks5://me:hunter2@p");
+    run.run().exits(2).says("HTTPS_PROXY").never_says("hunter2");
     let mut run = windlass.command(&["list"]);
     for name in ["WINDLASS_STORE", "HOME", "XDG_DATA_HOME"] {
         run.command.env_remove(name);

@@ -32,7 +32,7 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let authority = Authority { folder: TempDir::new().unwrap() };
         fs::write(authority.path("config"), CONFIG).unwrap();
         // skopeo takes every `*.crt` in a folder for an authority.
@@ -78,7 +78,7 @@ impl Authority {
         folder.to_str().unwrap().to_owned()
     }
 
-    fn ca(&self) -> String {
+    pub(crate) fn ca(&self) -> String {
         self.path("ca.crt").to_str().unwrap().to_owned()
     }
 }

@@ -133,7 +133,7 @@ fn partial_answers_are_taken_only_if_they_are_what_was_asked_for() {
             assert_eq!(opened.unwrap(), content[7..], "{fault:?}");
             continue;
         }
-        assert!(remote.takes_ranges(&super::blob(&registry, 5).0) == false, "{fault:?}");
+        assert!(!remote.takes_ranges(&super::blob(&registry, 5).0), "{fault:?}");
         let error = opened.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Range(_)), "{fault:?}: {error:?}");
         assert_eq!(error.remedy(), Remedy::Restart);

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod hops;
+mod login;
 mod manifests;
 mod tags;
 mod tls;

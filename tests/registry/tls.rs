@@ -17,7 +17,7 @@ fn certificate_that_does_not_verify_is_told_in_plain_words() {
         (Tls::expired(), "its certificate has expired"),
         (Tls::wrong_name(), "its certificate is for another name"),
         (Tls::unknown_ca(), "its certificate is signed by an unknown authority"),
-        (Tls::self_signed(), "its certificate is "),
+        (Tls::self_signed(), "its certificate is signed by "),
     ] {
         let registry = Registry::start_tls(&tls);
         registry.push(&Image::small(), "box:1");
@@ -104,7 +104,7 @@ fn plain_http_is_found_out_on_this_machine_and_spoken_elsewhere_only_if_told() {
     let address = server.local_addr().unwrap();
     let answering = thread::spawn(move || {
         let (mut client, _) = server.accept().unwrap();
-        client.read(&mut [0; 2048]).unwrap();
+        assert_ne!(client.read(&mut [0; 2048]).unwrap(), 0);
         client.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
     });
     let by_name = |address: SocketAddr, plain_http| {
@@ -130,6 +130,20 @@ fn nobody_there_and_no_such_name_are_told_apart() {
     assert!(error.to_string().ends_with(&expected), "{error}");
     let error = network(with("registry.invalid", vec![]), NetworkFault::Resolve);
     assert!(error.to_string().ends_with("cannot resolve registry.invalid"), "{error}");
+}
+
+#[test]
+fn peer_that_says_nothing_is_given_up() {
+    let registry = Registry::mute();
+    let error = network(remote(&registry).resolve(&name(&registry, "box:1")), NetworkFault::Stall);
+    assert_eq!(error.remedy(), Remedy::Resume);
+}
+
+#[test]
+fn addresses_of_ipv6_are_hosts_too() {
+    let registry = Registry::start_at("[::1]:0");
+    registry.push(&Image::small(), "box:1");
+    assert!(remote(&registry).resolve(&name(&registry, "box:1")).is_ok());
 }
 
 #[test]

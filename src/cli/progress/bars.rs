@@ -9,8 +9,8 @@ use windlass::transfer::{Event, Observer};
 use super::Tally;
 use crate::cli::human;
 
-const TOTAL: &str = "{prefix}  [{bar:24}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
-const BLOB: &str = "  {prefix}  [{bar:24}] {bytes} of {total_bytes} {msg}";
+const TOTAL: &str = "{prefix}  [{bar:24}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+const BLOB: &str = "  {prefix}  [{bar:24}] {decimal_bytes} of {decimal_total_bytes} {msg}";
 
 /// Hex digits of a digest in a bar, as `list` shows them.
 const SHORT: usize = 12;

@@ -126,6 +126,7 @@ impl Authority {
 
     /// Why there is no credential although a helper should know one. Who cannot do without one
     /// fails with it before asking the registry.
+    #[expect(dead_code, reason = "for uploads")]
     pub(super) fn problem(&self) -> Option<&str> {
         self.login.problem.as_deref()
     }
