@@ -73,11 +73,14 @@ fn cuts_that_let_too_little_through_end_with_exit_5_and_keep_it() {
     each(&[Fault::CutFin(512), Fault::CutRst(512), Fault::Close, Fault::Reset], |cut| {
         let scene = Scene::of_size(SIZE);
         scene.registry.fail_always(&scene.layer(), cut.clone());
-        let output = scene.fails(5, "after 4 attempts: ", &["--retries=4"]);
+        let output = scene.fails(5, "after 4 attempts: ", &["--retries=4", "--jobs=1"]);
         output.says("was cut").says("help: try again later; what has come is kept");
-        assert_eq!(scene.registry.count(&scene.layer()), 4);
+        let nothing = matches!(cut, Fault::Close | Fault::Reset);
+        // A kept connection that is closed without a byte is replaced at once.
+        let asked = scene.registry.count(&scene.layer());
+        assert!(asked == 4 || nothing && asked == 5, "{}", scene.story());
         let kept = scene.kept();
-        assert_eq!(kept, if matches!(cut, Fault::Close | Fault::Reset) { 0 } else { 4 * 512 });
+        assert_eq!(kept, if nothing { 0 } else { 4 * 512 });
         scene.recovers(SIZE - kept);
     });
 }

@@ -92,7 +92,7 @@ fn signal_ends_any_waiting() {
     let hour = Duration::from_secs(3600);
     let waits = [
         Fault::Silent,
-        Fault::StallAfter(MIB, hour),
+        Fault::StallAfter(10, hour),
         Fault::Status(503),
         Fault::answer(429, &[("Retry-After", "100")], ""),
         Fault::Reset,

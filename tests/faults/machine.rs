@@ -49,7 +49,7 @@ fn has_namespaces() -> bool {
 
 #[track_caller]
 fn is_local(output: Output, message: &str) -> Output {
-    output.exits(8).prints("").says(message).says("windlass: pulling ")
+    output.exits(8).prints("").says(message).says("windlass: ")
 }
 
 #[test]

@@ -165,7 +165,8 @@ fn blob(store: &Path, digest: &str) -> PathBuf {
 fn kept(store: &Path, digest: &str) -> u64 {
     let record = format!(".windlass/partial/{}.json", digest.replace(':', "-"));
     let Ok(record) = fs::read(store.join(record)) else { return 0 };
-    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    // It may be read before it is written for the first time.
+    let Ok(record) = serde_json::from_slice::<serde_json::Value>(&record) else { return 0 };
     let ranges = record["ranges"].as_array().unwrap().iter();
     ranges.map(|range| range[1].as_u64().unwrap() - range[0].as_u64().unwrap()).sum()
 }

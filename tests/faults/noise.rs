@@ -33,7 +33,8 @@ fn interim_answers_without_end_end() {
     let scene = Scene::of_size(SIZE);
     let noise = "HTTP/1.1 100 Continue\r\n\r\n".repeat(100_000);
     scene.registry.fail_always(&scene.manifest(), Fault::Raw(noise.into_bytes()));
-    let output = scene.pull(&["--retries=2", "--stall-timeout=1"]).exits(5);
+    let args = ["--retries=2", "--stall-timeout=1", "--plain-http"];
+    let output = scene.pull(&args).exits(5);
     assert!(output.took.as_secs() < 10, "{output}");
     scene.recovers(SIZE);
 }
@@ -58,7 +59,7 @@ fn answer_that_is_no_http_is_exit_5_and_told_as_such() {
         for pattern in ["GET /v2/box/manifests/1", "GET /v2/box/blobs/*"] {
             let scene = Scene::of_size(SIZE);
             scene.registry.fail_always(pattern, Fault::Raw(raw.clone().into_bytes()));
-            let output = scene.pull(&["--retries=2", "--stall-timeout=1"]);
+            let output = scene.pull(&["--retries=2", "--stall-timeout=1", "--plain-http"]);
             assert!([5, 7].contains(&output.status()), "{output}");
             assert!(output.took.as_secs() < 10, "{output}");
             output.never_says("\u{1b}").never_says("\u{7}");
@@ -86,7 +87,6 @@ fn headers_that_say_odd_things_do_no_harm() {
         ("Docker-Content-Digest", "sha256:zz"),
         ("Docker-Content-Digest", ""),
         ("Content-Type", ""),
-        ("Content-Type", "application/octet-stream; x=\"\u{7f}"),
         ("Content-Encoding", "identity"),
         ("Accept-Ranges", "none"),
         ("Connection", "close"),

@@ -11,7 +11,7 @@ const STALL: &str = "--stall-timeout=0.5";
 fn stalled_body_goes_on_where_it_stalled() {
     each(&[0, 1, 64 * KIB - 1, SIZE / 2, SIZE - 1], |&at| {
         let scene = Scene::once(SIZE, Fault::StallAfter(at, FOR_EVER));
-        let output = scene.succeeds(&[STALL]).says("no byte from 127.0.0.1");
+        let output = scene.succeeds(&[STALL, "--jobs=1"]).says("no byte from 127.0.0.1");
         assert!(output.took < Duration::from_secs(4), "{output}");
         scene.asked(2, SLACK);
     });
@@ -36,7 +36,7 @@ fn three_stalls_without_progress_are_exit_5_and_keep_what_has_come() {
     each(&cases, |fault| {
         let scene = Scene::of_size(SIZE);
         scene.registry.fail_always(&scene.layer(), fault.clone());
-        let output = scene.fails(5, "after 3 attempts: ", &[STALL]);
+        let output = scene.fails(5, "after 3 attempts: ", &[STALL, "--jobs=1"]);
         output.says("no byte from 127.0.0.1").says("for 0.5 s");
         assert_eq!(scene.registry.count(&scene.layer()), 3);
         let kept = scene.kept();
