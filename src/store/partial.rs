@@ -163,6 +163,14 @@ impl Partial {
         Ok(())
     }
 
+    /// The same, unless the name is no longer ours: after a commit another process may have it.
+    fn remove_own(&self) -> Result<()> {
+        match &self.place {
+            Place::Named { path, .. } if is_same_file(&self.shared.file, path)? => self.remove(),
+            _ => Ok(()),
+        }
+    }
+
     /// The digest of all that is there.
     fn finish_hash(&mut self) -> Result<Digest> {
         match self.hashing.take() {
@@ -255,6 +263,11 @@ impl Drop for Partial {
         // goes to a file that is gone.
         if let Err(error) = self.record(&state.ranges) {
             log::debug!("keeping what has come of {}: {error}", self.digest);
+        }
+        // Somebody who took us for stuck may have completed the blob: nobody goes on with this.
+        let is_there = fs::metadata(&self.target).is_ok_and(|it| it.len() == self.shared.size);
+        if is_there && let Err(error) = self.remove_own() {
+            log::debug!("removing what has come of {}: {error}", self.digest);
         }
         drop(state);
         self.shared.changed.notify_one();
