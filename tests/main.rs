@@ -6,4 +6,5 @@ mod cli;
 mod registry;
 #[expect(dead_code, unused_imports, reason = "not every test needs everything")]
 mod support;
+mod threats;
 mod transfer;
