@@ -7,4 +7,5 @@ mod faults;
 mod registry;
 #[expect(dead_code, unused_imports, reason = "not every test needs everything")]
 mod support;
+mod threats;
 mod transfer;
