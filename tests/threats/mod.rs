@@ -1,10 +1,16 @@
 //! What attackers do to who pulls, and odd registries: through the binary, against servers that
 //! note who was told what.
 
+mod content;
+mod digests;
 mod helpers;
 mod hops;
 mod logins;
+mod manifests;
+mod platforms;
 mod realms;
+mod sizes;
+mod terminal;
 mod tokens;
 
 use std::fs::{self, Permissions};
