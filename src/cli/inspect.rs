@@ -115,6 +115,10 @@ fn collect(
     if depth > DEPTH_LIMIT {
         return Err(Error::content("expected fewer indexes in each other"));
     }
+    let kind = &descriptor.media_type;
+    if !kind.is_manifest() && !kind.as_str().is_empty() {
+        return Ok(()); // An index may list anything.
+    }
     let manifest = store.manifest(descriptor)?;
     match manifest.document() {
         Document::Index(index) => {
@@ -199,7 +203,7 @@ fn text(store: &Store, image: &Image, manifest: &Manifest) -> Result<String, Err
             }));
         }
     }
-    Ok(lines.join("\n"))
+    Ok(lines.iter().map(|line| human::line(line)).collect::<Vec<_>>().join("\n"))
 }
 
 /// How a container of it is run, as far as the config says.
@@ -207,8 +211,7 @@ fn runtime(config: &Config) -> Vec<String> {
     let Some(runtime) = &config.config else { return Vec::new() };
     let mut lines = Vec::new();
     let mut add = |name: &str, value: Option<String>| {
-        lines
-            .extend(value.filter(|value| !value.is_empty()).map(|value| field(name, &one(&value))));
+        lines.extend(value.filter(|value| !value.is_empty()).map(|value| field(name, &value)));
     };
     add("Author", config.author.clone());
     add("User", runtime.user.clone());
@@ -223,11 +226,6 @@ fn runtime(config: &Config) -> Vec<String> {
         add("Label", Some(format!("{name}={value}")));
     }
     lines
-}
-
-/// A value on one line: what it has of lines does not look like ours.
-fn one(value: &str) -> String {
-    value.replace('\n', "\\n").replace('\r', "\\r")
 }
 
 fn field(name: &str, value: &str) -> String {
