@@ -7,11 +7,15 @@ mod helpers;
 mod hops;
 mod logins;
 mod manifests;
+mod mirrors;
 mod platforms;
+mod proxies;
 mod realms;
+mod secrets;
 mod sizes;
 mod terminal;
 mod tokens;
+mod transport;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
