@@ -211,3 +211,23 @@ fn config_that_makes_no_sense_is_refused_before_the_image_has_a_name() {
         windlass.run(&["list", "--json"]).success().prints("");
     }
 }
+
+#[test]
+fn documents_are_shown_on_one_line_as_they_are() {
+    let registry = Registry::start();
+    let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+    let number = "123456789012345678901234567890.5";
+    let text = format!(
+        "{{\r\n\t\"schemaVersion\": 2,\n\"config\": {{CONFIG}}, \"layers\": [{{LAYER}}],\n\
+         \"deep\": {deep}, \"number\": {number}, \"text\": \"a\\n\\tb\u{9b}\"\n}}\n"
+    );
+    let (windlass, output) = pull_text(&registry, OCI_IMAGE, &text);
+    output.success();
+    let name = registry.name("box:1");
+    let shown = windlass.run(&["inspect", &name, "--json"]).success().stdout();
+    assert_eq!(shown.lines().count(), 1, "{shown}");
+    for part in [&*deep, number, "a\\n\\tb\\u009b"] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    assert!(serde_json::from_str::<serde::de::IgnoredAny>(&shown).is_ok());
+}

@@ -216,6 +216,7 @@ fn documents_full_of_small_things_take_little_memory() {
         ("history", fill("{\"history\":[", &object, "]}")),
         ("environment", fill("{\"config\":{\"Env\":[", &empty, "]}}")),
         ("labels", fill("{\"config\":{\"Labels\":{", &pair, "}}}")),
+        ("what nobody knows", fill("{\"x\":[", &object, "]}")),
     ] {
         let registry = Registry::start();
         let config = Piece::new(OCI_CONFIG, text);
@@ -229,6 +230,7 @@ fn documents_full_of_small_things_take_little_memory() {
             &["pull", &name],
             &["list"],
             &["inspect", &name],
+            &["inspect", &name, "--json"],
         ] {
             let (output, resident) = run_watched(windlass.command(args));
             assert!(resident < 64 * MIB, "{what}: {} MiB are resident\n{output}", resident / MIB);
