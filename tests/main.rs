@@ -3,6 +3,7 @@
 
 mod architecture;
 mod cli;
+mod faults;
 mod registry;
 #[expect(dead_code, unused_imports, reason = "not every test needs everything")]
 mod support;

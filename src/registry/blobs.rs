@@ -199,7 +199,15 @@ impl Remote {
                 _ => true,
             },
             Some(gzip) if matches!(&*gzip.to_ascii_lowercase(), "gzip" | "x-gzip") => {
-                length.map_or(label == Label::Doubted, |length| length == size)
+                match length {
+                    Some(length) => length == size,
+                    // If it ends too soon it was not cut: it is encoded after all.
+                    None if label == Label::Doubted && !server.habits.is_encoded(&blob.digest) => {
+                        let body = Exactly::or_size(body, size);
+                        return Ok(self.watched(server, Rest::new(body, offset)));
+                    }
+                    None => false,
+                }
             }
             Some(other) => {
                 let (host, other) = (url.origin().authority(), printable(other));
@@ -213,6 +221,7 @@ impl Remote {
         }
         // Offsets would count bytes of the encoded form there.
         server.habits.refused_range(blob.digest, url.origin());
+        server.habits.encodes(blob.digest);
         let inflated = Inflated { inner: MultiGzDecoder::new(body), size, inflated: 0 };
         Ok(self.watched(server, Rest::new(Exactly::or_size(inflated, size), offset)))
     }

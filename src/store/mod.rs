@@ -3,6 +3,7 @@
 //! Every blob is complete and verified before it is visible, and a name is written after all that
 //! it leads to, so whatever dies at whatever moment, what a name leads to is there.
 
+mod behind;
 mod file;
 mod layout;
 mod lock;

@@ -3,16 +3,17 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::Durability;
+use super::behind::{Shared, State};
 use super::file::{self, Temporary};
 use super::layout::Layout;
 use super::ranges::{Ranges, Record};
 use crate::endpoint::Draft;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::image::{Descriptor, Digest, Hasher};
+use crate::image::{Descriptor, Digest};
 
 /// New bytes after which the record of what is there is written again: 256 KiB is what a
 /// `kill -9` costs at the most for each connection.
@@ -22,16 +23,8 @@ const RECORD_STEP: u64 = 256 * 1024;
 /// millisecond, less than handing over is worth.
 const HASH_ASIDE_FROM: u64 = 1024 * 1024;
 
-/// The hashing thread is woken each time the bytes that it can hash reach a multiple of this:
-/// often enough to keep up, rarely enough to cost nothing.
-const HASH_NOTIFY_STEP: u64 = 1024 * 1024;
-
 /// A record has at most some dozen ranges; more bytes than this are not one.
 const RECORD_LIMIT: usize = 64 * 1024;
-
-/// How many bytes the hashing thread reads at a time. They were written a moment ago, and this
-/// much of them is still in the processor's cache.
-const HASH_BUFFER: usize = 256 * 1024;
 
 /// A blob being received into the store: a file, and which ranges of it are there.
 ///
@@ -44,26 +37,6 @@ pub(super) struct Partial {
     target: PathBuf,
     durability: Durability,
     place: Place,
-}
-
-/// What the threads that write and the one that hashes look at together.
-struct Shared {
-    file: File,
-    path: PathBuf,
-    size: u64,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    ranges: Ranges,
-    /// Bytes that were there when the record was last written.
-    recorded: u64,
-    /// Has seen the first `hashed` bytes; the hashing thread, if there is one, has it instead.
-    hasher: Option<Hasher>,
-    hashed: u64,
-    /// Nothing more will be written, and the digest does not matter.
-    abandoned: bool,
 }
 
 enum Place {
@@ -149,20 +122,36 @@ impl Partial {
         place: Place,
         ranges: Ranges,
     ) -> Result<Partial> {
-        let recorded = ranges.len();
-        let hasher = Some(blob.digest.algorithm().hasher());
-        let state = State { ranges, recorded, hasher, hashed: 0, abandoned: false };
-        let (state, changed) = (Mutex::new(state), Condvar::new());
-        let shared = Arc::new(Shared { file, path, size: blob.size, state, changed });
+        let shared = Arc::new(Shared::new(file, path, blob, ranges));
         let hashing = if blob.size > HASH_ASIDE_FROM {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name("hash".into()).stack_size(64 * 1024);
-            Some(thread.spawn(move || shared.hash_behind()).context(|| "starting a thread")?)
+            Some(thread.spawn(move || shared.hash_all()).context(|| "starting a thread")?)
         } else {
             None
         };
         let (digest, target) = (blob.digest, layout.blob(blob.digest));
         Ok(Partial { shared, hashing, digest, target, durability, place })
+    }
+
+    /// Writes, and notes that it is there.
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<MutexGuard<'_, State>> {
+        let shared = &self.shared;
+        let end = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if end > shared.size {
+            return Err(ErrorKind::Size { expected: shared.size, got: end }.into());
+        }
+        shared
+            .file
+            .write_all_at(bytes, offset)
+            .context(|| format!("writing `{}`", shared.path.display()))?;
+        let mut state = shared.note(offset..end);
+        let there = state.ranges.len();
+        if there - state.recorded >= RECORD_STEP {
+            self.record(&state.ranges)?;
+            state.recorded = there;
+        }
+        Ok(state)
     }
 
     /// Removes the files, because their content is wrong or the blob is there already.
@@ -174,13 +163,21 @@ impl Partial {
         Ok(())
     }
 
+    /// The same, unless the name is no longer ours: after a commit another process may have it.
+    fn remove_own(&self) -> Result<()> {
+        match &self.place {
+            Place::Named { path, .. } if is_same_file(&self.shared.file, path)? => self.remove(),
+            _ => Ok(()),
+        }
+    }
+
     /// The digest of all that is there.
     fn finish_hash(&mut self) -> Result<Digest> {
         match self.hashing.take() {
             Some(thread) => thread
                 .join()
                 .map_err(|_| Error::new(ErrorKind::Other("the hashing thread panicked".into())))?,
-            None => self.shared.hash_behind(),
+            None => self.shared.hash_all(),
         }
     }
 
@@ -204,81 +201,29 @@ impl Partial {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hashes what is there without a gap, and waits for more until all has come.
-    fn hash_behind(&self) -> Result<Digest> {
-        let mut state = self.lock();
-        let Some(mut hasher) = state.hasher.take() else {
-            return Err(ErrorKind::Other("the digest was computed already".into()).into());
-        };
-        let mut buffer = vec![0; HASH_BUFFER];
-        let mut hashed = state.hashed;
-        loop {
-            let prefix = state.ranges.prefix();
-            if state.abandoned {
-                return Err(ErrorKind::Interrupted.into());
-            }
-            if hashed == self.size {
-                return Ok(hasher.finish());
-            }
-            if prefix == hashed {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            drop(state);
-            while hashed < prefix {
-                let left = usize::try_from(prefix - hashed).unwrap_or(usize::MAX);
-                let part = &mut buffer[..left.min(HASH_BUFFER)];
-                self.file
-                    .read_exact_at(part, hashed)
-                    .context(|| format!("reading `{}`", self.path.display()))?;
-                hasher.update(part);
-                hashed += u64::try_from(part.len()).unwrap_or(0);
-            }
-            state = self.lock();
-        }
-    }
-}
-
 impl Draft for Partial {
     fn missing(&self) -> Vec<Range<u64>> {
         self.shared.lock().ranges.missing(self.shared.size)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let shared = &self.shared;
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let end = offset.saturating_add(len);
-        if end > shared.size {
-            return Err(ErrorKind::Size { expected: shared.size, got: end }.into());
-        }
-        shared
-            .file
-            .write_all_at(bytes, offset)
-            .context(|| format!("writing `{}`", shared.path.display()))?;
-        let mut state = shared.lock();
-        let before = state.ranges.prefix();
-        state.ranges.insert(offset..end);
-        let prefix = state.ranges.prefix();
-        if prefix == shared.size || prefix / HASH_NOTIFY_STEP != before / HASH_NOTIFY_STEP {
-            shared.changed.notify_one();
-        }
+        let mut state = self.write(offset, bytes)?;
         if state.hashed == offset
             && let Some(hasher) = &mut state.hasher
         {
             hasher.update(bytes);
-            state.hashed = end;
-        }
-        let there = state.ranges.len();
-        if there - state.recorded >= RECORD_STEP {
-            self.record(&state.ranges)?;
-            state.recorded = there;
+            state.hashed += u64::try_from(bytes.len()).unwrap_or(0);
         }
         Ok(())
+    }
+
+    fn take_at(&self, offset: u64, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>> {
+        if self.hashing.is_none() {
+            self.write_at(offset, &buffer[..len])?;
+            return Ok(buffer);
+        }
+        let state = self.write(offset, &buffer[..len])?;
+        Ok(self.shared.hand(state, offset, buffer, len))
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
@@ -318,6 +263,11 @@ impl Drop for Partial {
         // goes to a file that is gone.
         if let Err(error) = self.record(&state.ranges) {
             log::debug!("keeping what has come of {}: {error}", self.digest);
+        }
+        // Somebody who took us for stuck may have completed the blob: nobody goes on with this.
+        let is_there = fs::metadata(&self.target).is_ok_and(|it| it.len() == self.shared.size);
+        if is_there && let Err(error) = self.remove_own() {
+            log::debug!("removing what has come of {}: {error}", self.digest);
         }
         drop(state);
         self.shared.changed.notify_one();

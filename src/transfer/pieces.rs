@@ -12,6 +12,11 @@ const CHUNK_MAX: u64 = 64 * 1024 * 1024;
 /// How long a stream must have run before its rate says something.
 const RATE_AFTER: Duration = Duration::from_millis(250);
 
+/// A stream that brings so many bytes a second is not held up by the network but by this
+/// machine's disk and processor, for which others beside it would only compete: 128 MiB, what a
+/// gigabit link brings.
+const FAST: u64 = 128 * 1024 * 1024;
+
 /// A stream that would end by itself within this time is left alone: to cut it and ask again
 /// costs what is on the way. One that asks for a range, which was measured out for
 /// [`CHUNK_TIME`], is left alone for twice that.
@@ -52,6 +57,14 @@ pub(super) struct Order {
     /// Ask for all from the start of the range to the end of the blob, and stop where the range
     /// ends unless more is free by then.
     pub(super) open_ended: bool,
+}
+
+/// What is known of a stream that has ended before it brought all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GivenUp {
+    pub(super) began: Instant,
+    /// Whether it brought anything.
+    pub(super) brought: bool,
 }
 
 /// What a stream that has reached the end of its piece does next.
@@ -105,7 +118,8 @@ impl Pieces {
 
     /// What one more stream beside those under way is to ask for, if that is worth it.
     pub(super) fn beside(&mut self, jobs: u64, now: Instant) -> Option<Order> {
-        let rate = self.taken.iter().filter_map(|piece| piece.rate(now)).max()?;
+        let rates = self.taken.iter().filter_map(|piece| piece.rate(now));
+        let rate = rates.max().filter(|rate| *rate < FAST)?;
         if self.free.is_empty() {
             self.split(now);
         }
@@ -186,13 +200,12 @@ impl Pieces {
         }
     }
 
-    /// The stream has ended before it brought all; what it did not bring is free again. Says
-    /// when it began.
-    pub(super) fn give_up(&mut self, id: u64) -> Option<Instant> {
+    /// The stream has ended before it brought all; what it did not bring is free again.
+    pub(super) fn give_up(&mut self, id: u64) -> Option<GivenUp> {
         let index = self.taken.iter().position(|piece| piece.id == id)?;
         let piece = self.taken.remove(index);
         self.release(piece.next..piece.limit);
-        Some(piece.began)
+        Some(GivenUp { began: piece.began, brought: piece.next > piece.start })
     }
 
     fn release(&mut self, range: Range<u64>) {
@@ -255,8 +268,10 @@ mod tests {
     #[test]
     fn slow_stream_gets_others_beside_it_and_a_fast_one_does_not() {
         let now = Instant::now();
-        for (received, expected) in [(MIB, true), (90 * MIB, false)] {
-            let mut pieces = Pieces::new(100 * MIB, vec![0..100 * MIB]);
+        for (size, received, expected) in
+            [(100, MIB, true), (20, 15 * MIB, false), (10_000, 100 * MIB, false)]
+        {
+            let mut pieces = Pieces::new(size * MIB, vec![0..size * MIB]);
             let first = pieces.first(true, now).unwrap();
             pieces.advance(first.id, received);
             assert_eq!(pieces.beside(8, after(now, 100)), None, "too early to tell");
