@@ -1,11 +1,21 @@
 //! What attackers do to who pulls, and odd registries: through the binary, against servers that
 //! note who was told what.
 
+mod content;
+mod digests;
 mod helpers;
 mod hops;
 mod logins;
+mod manifests;
+mod mirrors;
+mod platforms;
+mod proxies;
 mod realms;
+mod secrets;
+mod sizes;
+mod terminal;
 mod tokens;
+mod transport;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
