@@ -207,7 +207,7 @@ impl fmt::Debug for Error {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ErrorKind::Io(error) => error.fmt(f),
+            ErrorKind::Io(error) => f.write_str(&plain(error)),
             ErrorKind::Registry { status, code, message, .. } => {
                 write!(f, "the registry answered {status}")?;
                 if let Some(code) = code {
@@ -228,6 +228,15 @@ impl fmt::Display for ErrorKind {
             | ErrorKind::Usage(message)
             | ErrorKind::Other(message) => f.write_str(message),
         }
+    }
+}
+
+/// The system's words without their number.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_ascii_lowercase(),
+        None => text,
     }
 }
 

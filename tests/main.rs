@@ -3,8 +3,10 @@
 
 mod architecture;
 mod cli;
+mod faults;
 mod registry;
 mod store;
-#[expect(dead_code, unused_imports, reason = "not every test needs everything")]
+#[expect(dead_code, reason = "not every test needs everything")]
 mod support;
+mod threats;
 mod transfer;

@@ -89,7 +89,7 @@ fn advice(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::Network { fault: Fault::Tls, .. } => Some(
             "--ca-file FILE trusts a certificate; --plain-http speaks to a registry without TLS",
         ),
-        ErrorKind::Network { .. } | ErrorKind::Registry { status: 408 | 500.., .. } => {
+        ErrorKind::Network { .. } | ErrorKind::Registry { status: 408 | 499 | 500.., .. } => {
             Some("try again later; what has come is kept")
         }
         ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {

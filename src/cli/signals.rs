@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals as Iterator;
 use windlass::error::ErrorKind;
 
@@ -32,6 +32,8 @@ impl Signals {
     pub(crate) fn watch(output: Output) -> io::Result<Signals> {
         let signals = Signals::default();
         let watching = signals.clone();
+        // Where files may not grow further, writing fails instead, with a path to tell.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let mut incoming = Iterator::new([SIGINT, SIGTERM])?;
         thread::Builder::new().name("signals".into()).spawn(move || {
             let Some(signal) = incoming.forever().next() else { return };

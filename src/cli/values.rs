@@ -168,6 +168,34 @@ impl FromStr for RepositoryName {
     }
 }
 
+/// A host that is trusted: `HOST[:PORT]`, and not a URL, which would trust something else or
+/// nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TrustedHost(pub(crate) String);
+
+impl FromStr for TrustedHost {
+    type Err = ParseValueError;
+
+    fn from_str(text: &str) -> Result<TrustedHost, ParseValueError> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (text, None),
+        };
+        let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => {
+                let is_word = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+                !host.is_empty() && host.bytes().all(is_word)
+            }
+        };
+        let is_port = port.is_none_or(|port| matches!(whole(port), Some(1..=u16::MAX)));
+        match is_host && is_port {
+            true => Ok(TrustedHost(text.to_owned())),
+            false => Err(ParseValueError::new(text, "HOST or HOST:PORT, such as auth.example.com")),
+        }
+    }
+}
+
 /// A mirror of a registry: `HOST=URL`. The error shows no URL: there may be a password in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Mirror(pub(crate) registry::Mirror);

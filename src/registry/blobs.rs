@@ -74,8 +74,14 @@ impl Remote {
         .context(|| format!("reading blob {}", blob.digest))
     }
 
-    /// Past mirrors, caches and kept connections.
+    /// Past mirrors, caches and kept connections: what came before was wrong. A mirror that it
+    /// came from may have more of that kind.
     pub(super) fn open_blob_afresh(&self, blob: &Descriptor) -> Result<Content> {
+        for mirror in self.registry.mirrors().filter(|it| it.habits.has_served(&blob.digest)) {
+            let host = mirror.origin().authority();
+            log::warn!("mirror {host} gave wrong content for {}, going on without it", blob.digest);
+            mirror.down.store(true, Ordering::SeqCst);
+        }
         let server = self.registry.server();
         self.get_blob(server, blob, None, Freshness::Afresh)
             .and_then(|response| self.whole(server, blob, 0, response, Label::Believed))
@@ -193,7 +199,15 @@ impl Remote {
                 _ => true,
             },
             Some(gzip) if matches!(&*gzip.to_ascii_lowercase(), "gzip" | "x-gzip") => {
-                length.map_or(label == Label::Doubted, |length| length == size)
+                match length {
+                    Some(length) => length == size,
+                    // If it ends too soon it was not cut: it is encoded after all.
+                    None if label == Label::Doubted && !server.habits.is_encoded(&blob.digest) => {
+                        let body = Exactly::or_size(body, size);
+                        return Ok(self.watched(server, Rest::new(body, offset)));
+                    }
+                    None => false,
+                }
             }
             Some(other) => {
                 let (host, other) = (url.origin().authority(), printable(other));
@@ -207,6 +221,7 @@ impl Remote {
         }
         // Offsets would count bytes of the encoded form there.
         server.habits.refused_range(blob.digest, url.origin());
+        server.habits.encodes(blob.digest);
         let inflated = Inflated { inner: MultiGzDecoder::new(body), size, inflated: 0 };
         Ok(self.watched(server, Rest::new(Exactly::or_size(inflated, size), offset)))
     }

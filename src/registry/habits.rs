@@ -28,6 +28,7 @@ struct Known {
     expired: HashMap<Digest, Strikes>,
     served: HashMap<Digest, Origin>,
     last: Option<Origin>,
+    encoded: HashSet<Digest>,
 }
 
 /// What happened so often in a row. Things that happened to requests beside each other count once.
@@ -42,6 +43,11 @@ impl Habits {
         let known = self.known();
         let host = known.served.get(blob).or(known.last.as_ref());
         host.is_none_or(|host| !known.refuses.contains(host))
+    }
+
+    /// Whether the blob, or a part of it, came from here.
+    pub(super) fn has_served(&self, blob: &Digest) -> bool {
+        self.known().served.contains_key(blob)
     }
 
     /// The blob came from `host`.
@@ -78,6 +84,16 @@ impl Habits {
     /// so that a new one may help.
     pub(super) fn may_have_expired(&self, blob: Digest, begun: Instant) -> bool {
         strike(&mut self.known().expired, blob, begun) <= EXPIRIES
+    }
+
+    /// The blob is compressed on the way, and its label of gzip is right.
+    pub(super) fn encodes(&self, blob: Digest) {
+        self.known().encoded.insert(blob);
+    }
+
+    /// Whether that was found out.
+    pub(super) fn is_encoded(&self, blob: &Digest) -> bool {
+        self.known().encoded.contains(blob)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

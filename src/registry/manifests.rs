@@ -149,7 +149,9 @@ impl Received {
             Some(text) => text.trim().parse().map_err(|error| log::debug!("{error}")).ok(),
             None => None,
         };
-        for expected in wanted.iter().chain(&stated).copied() {
+        // What breaks off has another digest too, which says less.
+        let verifiable = wanted.iter().chain(&stated).copied().filter(|_| !is_cut(&self.bytes));
+        for expected in verifiable {
             let got = digest(&self.bytes, expected.algorithm());
             if got != expected {
                 return Err(ErrorKind::Digest { expected, got }.into());

@@ -274,6 +274,8 @@ fn read(realm: &Realm, response: Response) -> Result<Fetched> {
         status @ (400 | 401 | 403) => {
             Ok(Fetched::Refused { login: status != 403, why: why(realm, response) })
         }
+        // That there are no tokens here does not say that there is no such image.
+        404 => Err(Error::denied(why(realm, response))),
         _ => Err(problem(response)),
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::Durability;
@@ -25,10 +25,6 @@ const RECORD_STEP: u64 = 256 * 1024;
 /// millisecond, less than handing over is worth.
 const HASH_ASIDE_FROM: u64 = 1024 * 1024;
 
-/// The hashing thread is woken each time the bytes that it can hash reach a multiple of this:
-/// often enough to keep up, rarely enough to cost nothing.
-const HASH_NOTIFY_STEP: u64 = 1024 * 1024;
-
 /// How many bytes are copied at a time from the partial file of somebody who is stuck.
 const COPY_BUFFER: usize = 256 * 1024;
 
@@ -47,7 +43,7 @@ pub(super) struct Partial {
 
 enum Place {
     /// Under the blob's own name, where any process finds it.
-    Named { record: RecordFile, _lock: Locked },
+    Named { record: RecordFile, lock: Locked },
     /// Under a temporary name, because somebody else is stuck with the named one.
     Temporary { file: Option<Temporary>, distrusted: Distrusted },
 }
@@ -88,7 +84,7 @@ impl Partial {
         file.set_len(ranges.end()).context(|| format!("cutting `{}`", path.display()))?;
         let lock = file;
         let file = clone(&lock, &path)?;
-        let place = Place::Named { record, _lock: lock };
+        let place = Place::Named { record, lock };
         let partial = Partial::start(layout, blob, durability, (file, path), place, ranges)?;
         // What the old record said in error must not be believed by the next process.
         partial.record(&partial.shared.lock().ranges)?;
@@ -147,20 +143,33 @@ impl Partial {
         place: Place,
         ranges: Ranges,
     ) -> Result<Partial> {
-        let recorded = ranges.len();
-        let hasher = Some(blob.digest.algorithm().hasher());
-        let state = State { ranges, recorded, hasher, hashed: 0, abandoned: false };
-        let (state, changed) = (Mutex::new(state), Condvar::new());
-        let shared = Arc::new(Shared { file, path, size: blob.size, state, changed });
+        let shared = Arc::new(Shared::new(file, path, blob, ranges));
         let hashing = if blob.size > HASH_ASIDE_FROM {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name("hash".into()).stack_size(64 * 1024);
-            Some(thread.spawn(move || shared.hash_behind()).context(|| "starting a thread")?)
+            Some(thread.spawn(move || shared.hash_all()).context(|| "starting a thread")?)
         } else {
             None
         };
         let (digest, target) = (blob.digest, layout.blob(blob.digest));
         Ok(Partial { shared, hashing, digest, target, durability, place })
+    }
+
+    /// Writes, and notes that it is there.
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<MutexGuard<'_, State>> {
+        let shared = &self.shared;
+        let end = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if end > shared.size {
+            return Err(ErrorKind::Size { expected: shared.size, got: end }.into());
+        }
+        shared.file.write_all_at(bytes, offset).map_err(|error| self.not_written(error))?;
+        let mut state = shared.note(offset..end);
+        let there = state.ranges.len();
+        if there - state.recorded >= RECORD_STEP {
+            self.record(&state.ranges)?;
+            state.recorded = there;
+        }
+        Ok(state)
     }
 
     /// Removes the files, because their content is wrong or the blob is there already.
@@ -175,6 +184,14 @@ impl Partial {
                 distrusted.lock().unwrap_or_else(PoisonError::into_inner).insert(self.digest);
                 Ok(())
             }
+        }
+    }
+
+    /// The same, unless the name is no longer ours: after a commit another process may have it.
+    fn remove_own(&self) -> Result<()> {
+        match &self.place {
+            Place::Named { lock, .. } if file::is_same(lock, &self.shared.path)? => self.remove(),
+            _ => Ok(()),
         }
     }
 
@@ -205,7 +222,7 @@ impl Partial {
             Some(thread) => thread
                 .join()
                 .map_err(|_| Error::new(ErrorKind::Other("the hashing thread panicked".into())))?,
-            None => self.shared.hash_behind(),
+            None => self.shared.hash_all(),
         }
     }
 }
@@ -216,32 +233,23 @@ impl Draft for Partial {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let shared = &self.shared;
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let end = offset.saturating_add(len);
-        if end > shared.size {
-            return Err(ErrorKind::Size { expected: shared.size, got: end }.into());
-        }
-        shared.file.write_all_at(bytes, offset).map_err(|error| self.not_written(error))?;
-        let mut state = shared.lock();
-        let before = state.ranges.prefix();
-        state.ranges.insert(offset..end);
-        let prefix = state.ranges.prefix();
-        if prefix == shared.size || prefix / HASH_NOTIFY_STEP != before / HASH_NOTIFY_STEP {
-            shared.changed.notify_one();
-        }
+        let mut state = self.write(offset, bytes)?;
         if state.hashed == offset
             && let Some(hasher) = &mut state.hasher
         {
             hasher.update(bytes);
-            state.hashed = end;
-        }
-        let there = state.ranges.len();
-        if there - state.recorded >= RECORD_STEP {
-            self.record(&state.ranges)?;
-            state.recorded = there;
+            state.hashed += u64::try_from(bytes.len()).unwrap_or(0);
         }
         Ok(())
+    }
+
+    fn take_at(&self, offset: u64, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>> {
+        if self.hashing.is_none() {
+            self.write_at(offset, &buffer[..len])?;
+            return Ok(buffer);
+        }
+        let state = self.write(offset, &buffer[..len])?;
+        Ok(self.shared.hand(state, offset, buffer, len))
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
@@ -290,6 +298,11 @@ impl Drop for Partial {
         // goes to a file that is gone.
         if let Err(error) = self.record(&state.ranges) {
             log::debug!("keeping what has come of {}: {error}", self.digest);
+        }
+        // Somebody who took us for stuck may have completed the blob: nobody goes on with this.
+        let is_there = fs::metadata(&self.target).is_ok_and(|it| it.len() == self.shared.size);
+        if is_there && let Err(error) = self.remove_own() {
+            log::debug!("removing what has come of {}: {error}", self.digest);
         }
         drop(state);
         self.shared.changed.notify_one();

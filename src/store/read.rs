@@ -25,6 +25,14 @@ pub struct Summary {
     pub created: Option<String>,
 }
 
+impl Summary {
+    fn add(&mut self, platform: Platform) {
+        if !self.platforms.contains(&platform) {
+            self.platforms.push(platform);
+        }
+    }
+}
+
 impl Store {
     /// All names, in alphabetical order, then what has no name.
     pub fn entries(&self) -> Result<Vec<Entry>> {
@@ -52,10 +60,20 @@ impl Store {
         seen: &mut HashSet<Digest>,
         depth: u32,
     ) -> Result<()> {
+        if let Some(platform) = &descriptor.platform
+            && !descriptor.is_attestation()
+            && descriptor.media_type.is_image()
+        {
+            summary.add(platform.clone());
+        }
         if !seen.insert(descriptor.digest) || depth > DEPTH_LIMIT {
             return Ok(());
         }
         summary.size = summary.size.saturating_add(descriptor.size);
+        let kind = &descriptor.media_type;
+        if !kind.is_manifest() && !kind.as_str().is_empty() {
+            return Ok(()); // An index may list anything.
+        }
         let manifest = self.manifest(descriptor)?;
         let image = match manifest.document() {
             Document::Index(index) => {
@@ -73,11 +91,8 @@ impl Store {
         }
         if image.config.media_type.is_config() && !descriptor.is_attestation() {
             let config = self.config(&image.config)?;
-            let platform = descriptor.platform.clone().or_else(|| config.platform());
-            if let Some(platform) = platform
-                && !summary.platforms.contains(&platform)
-            {
-                summary.platforms.push(platform);
+            if let Some(platform) = descriptor.platform.clone().or_else(|| config.platform()) {
+                summary.add(platform);
             }
             if summary.created.is_none() {
                 summary.created = config.created;

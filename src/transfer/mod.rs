@@ -23,7 +23,7 @@ use plan::Collector;
 use platforms::{candidates, choose, none_for};
 
 use crate::endpoint::{Origin, Sink, Source};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Remedy, Result};
 use crate::image::{
     Config, Descriptor, Document, ImageManifest, MANIFEST_LIMIT, Manifest, Platform,
 };
@@ -69,7 +69,7 @@ impl Transfer<'_> {
         let (root, platform) = match (root.document(), platforms) {
             (_, Platforms::All) => (root, None),
             (Document::Image(image), Platforms::Host) => {
-                self.warn_of_another_platform(reference, image);
+                self.warn_of_another_platform(reference, image)?;
                 (root, None)
             }
             (Document::Image(image), Platforms::Only(wanted)) => {
@@ -204,11 +204,15 @@ impl Transfer<'_> {
             let message = format!("expected at most {MANIFEST_LIMIT} bytes, got {size}");
             return Err(Error::content(message)).context(reading);
         }
+        let mut was_wrong = false;
         let read = || {
             let mut bytes = Vec::new();
-            let content = self.source.open(config, 0)?;
-            Verify::new(content, config).read_to_end(&mut bytes)?;
-            Ok(bytes)
+            let afresh = std::mem::take(&mut was_wrong);
+            let content =
+                if afresh { self.source.open_afresh(config) } else { self.source.open(config, 0) };
+            let read = content
+                .and_then(|content| Ok(Verify::new(content, config).read_to_end(&mut bytes)?));
+            read.map(|_| bytes).inspect_err(|error| was_wrong = error.remedy() == Remedy::Restart)
         };
         let bytes = self.retrying(name, read).context(reading)?;
         let config = Config::from_slice(&bytes)
@@ -218,17 +222,23 @@ impl Transfer<'_> {
     }
 
     /// An image without an index is taken as it is; the user should know if it does not run here.
-    fn warn_of_another_platform(&self, name: &Reference, image: &ImageManifest) {
+    ///
+    /// Fails when the config does not come: then the image would not come either.
+    fn warn_of_another_platform(&self, name: &Reference, image: &ImageManifest) -> Result<()> {
         // Whoever has the config has been told, or has made it.
         if self.sink.contains(&image.config).unwrap_or(false) {
-            return;
+            return Ok(());
         }
         let host = Platform::host();
-        // If the config cannot be read, moving it says why.
-        if let Ok(Some(platform)) = self.platform_of(name, image)
-            && host.distance(&platform).is_none()
-        {
-            log::warn!("{name} is for {platform}, this machine is {host}");
+        match self.platform_of(name, image) {
+            Ok(Some(platform)) if host.distance(&platform).is_none() => {
+                log::warn!("{name} is for {platform}, this machine is {host}");
+            }
+            // It has come, and what it is for is nobody's business.
+            Err(error) if matches!(error.kind(), ErrorKind::Content(_)) => log::debug!("{error}"),
+            Err(error) => return Err(error),
+            Ok(_) => {}
         }
+        Ok(())
     }
 }

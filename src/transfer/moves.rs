@@ -3,7 +3,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::job::{Errand, Job, Mode, Moving, SharedDraft};
-use super::pieces::Pieces;
+use super::pieces::{GivenUp, Pieces};
 use super::progress::Event;
 use super::retry::Decision;
 use super::{Transfer, parallel};
@@ -11,10 +11,6 @@ use crate::endpoint::{Draft, Receipt};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::image::Descriptor;
 use crate::reference::Reference;
-
-/// Bytes that one connection reads at a time. Times the connections, this is the memory of a
-/// transfer.
-const BUFFER: usize = 128 * 1024;
 
 /// How often a worker without work looks whether there is some.
 const LOOK: Duration = Duration::from_millis(50);
@@ -73,7 +69,6 @@ impl<'a> Moves<'a> {
 
     /// What one worker does until all is there or something has failed for good.
     fn work(&self) {
-        let mut buffer = Vec::new();
         loop {
             if self.transfer.interrupt.is_interrupted() {
                 self.fail(ErrorKind::Interrupted.into());
@@ -96,9 +91,8 @@ impl<'a> Moves<'a> {
                 }
                 Task::Fetch(errand) => {
                     drop(state);
-                    buffer.resize(BUFFER, 0);
-                    let fetched = self.fetch(&errand, &mut buffer);
-                    self.fetched(errand.blob, errand.order.id, fetched);
+                    let fetched = self.fetch(&errand);
+                    self.fetched(&errand, fetched);
                 }
             }
         }
@@ -190,16 +184,17 @@ impl<'a> Moves<'a> {
 
     /// A stream has ended: well, then the blob may be complete; or not, then what it did not
     /// bring is free again.
-    fn fetched(&self, blob: &'a Descriptor, id: u64, fetched: Result<()>) {
+    fn fetched(&self, errand: &Errand<'a>, fetched: Result<()>) {
+        let blob = errand.blob;
         let mut state = self.lock();
         let failed = state.failed.is_some();
         let Some(index) = state.moving.iter().position(|moving| moving.is(blob)) else {
             return;
         };
         let moving = &mut state.moving[index];
-        let given_up = moving.pieces.give_up(id);
-        let (error, began) = match (fetched, given_up) {
-            (Err(error), Some(began)) if !failed => (error, began),
+        let given_up = moving.pieces.give_up(errand.order.id);
+        let (error, GivenUp { began, brought }) = match (fetched, given_up) {
+            (Err(error), Some(given_up)) if !failed => (error, given_up),
             _ => {
                 if moving.pieces.is_complete() {
                     let moving = state.moving.swap_remove(index);
@@ -213,9 +208,12 @@ impl<'a> Moves<'a> {
                 return;
             }
         };
-        if matches!(error.kind(), ErrorKind::Range(_)) && moving.job.mode == Mode::Ranges {
+        // Others that asked beside it hear the same, some of them later.
+        if matches!(error.kind(), ErrorKind::Range(_)) && errand.mode == Mode::Ranges {
             log::debug!("{}: one stream from now on: {error}", blob.digest);
-            moving.job.mode = Mode::Single;
+            if moving.job.mode == Mode::Ranges {
+                moving.job.mode = Mode::Single;
+            }
             drop(state);
             self.changed.notify_all();
             return;
@@ -243,6 +241,14 @@ impl<'a> Moves<'a> {
                 drop(state);
                 self.retrying(blob, &error, attempt, wait);
             }
+            // What was refused before a byte of it was taken spoils nothing that is there.
+            Decision::Restart if !brought => {
+                moving.job.mode = Mode::Afresh;
+                let attempt = moving.job.budget.failures();
+                drop(state);
+                self.retrying(blob, &error, attempt, Duration::ZERO);
+                self.changed.notify_all();
+            }
             Decision::Restart => {
                 let moving = state.moving.swap_remove(index);
                 state.between += 1;
@@ -251,8 +257,14 @@ impl<'a> Moves<'a> {
                 self.restart(moving.job, &error, draft);
             }
             Decision::Fail => {
+                // The next run shall not go on with what is known to be wrong.
+                let spoilt = brought && error.remedy() == Remedy::Restart;
+                let draft = if spoilt { moving.draft.take() } else { None };
                 let error = moving.job.budget.last(&self.transfer.retry, error);
                 drop(state);
+                if let Some(Err(error)) = draft.map(Draft::discard) {
+                    log::debug!("discarding {}: {error}", blob.digest);
+                }
                 self.fail(error.context(format!("moving blob {}", blob.digest)));
             }
         }

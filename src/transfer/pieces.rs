@@ -59,6 +59,14 @@ pub(super) struct Order {
     pub(super) open_ended: bool,
 }
 
+/// What is known of a stream that has ended before it brought all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GivenUp {
+    pub(super) began: Instant,
+    /// Whether it brought anything.
+    pub(super) brought: bool,
+}
+
 /// What a stream that has reached the end of its piece does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -192,13 +200,12 @@ impl Pieces {
         }
     }
 
-    /// The stream has ended before it brought all; what it did not bring is free again. Says
-    /// when it began.
-    pub(super) fn give_up(&mut self, id: u64) -> Option<Instant> {
+    /// The stream has ended before it brought all; what it did not bring is free again.
+    pub(super) fn give_up(&mut self, id: u64) -> Option<GivenUp> {
         let index = self.taken.iter().position(|piece| piece.id == id)?;
         let piece = self.taken.remove(index);
         self.release(piece.next..piece.limit);
-        Some(piece.began)
+        Some(GivenUp { began: piece.began, brought: piece.next > piece.start })
     }
 
     fn release(&mut self, range: Range<u64>) {

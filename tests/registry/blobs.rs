@@ -193,8 +193,11 @@ fn encoding_that_nobody_asked_for_is_undone_only_if_it_is_real() {
     assert!(!remote.takes_ranges(&descriptor));
     assert_eq!(read_all(remote.open(&descriptor, 5)).unwrap(), content[5..]);
     registry.rule(Rule::on(BLOBS).fault(Fault::Chunked));
+    assert_eq!(read_all(remote.open(&descriptor, 0)).unwrap(), content, "known by now");
+    let remote = remote_of();
     assert_ne!(read_all(remote.open(&descriptor, 0)).ok(), Some(content.clone()), "taken raw");
     assert_eq!(read_all(remote.open_afresh(&descriptor)).unwrap(), content, "now it is believed");
+    assert_eq!(read_all(remote.open(&descriptor, 5)).unwrap(), content[5..], "and ever after");
     registry.recover();
 
     registry.fail_once(BLOBS, Fault::header("Content-Encoding", "br"));

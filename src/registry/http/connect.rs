@@ -14,7 +14,8 @@ use ureq::unversioned::transport::{
 };
 
 use super::CONNECT;
-use super::failure::{is_local, plain};
+use super::failure::is_local;
+use crate::error::plain;
 use crate::registry::addresses::{Addresses, is_reserved};
 use crate::registry::tls::{self, Identity};
 use crate::registry::url::Origin;

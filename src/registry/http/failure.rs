@@ -6,7 +6,7 @@ use ureq::Timeout;
 
 use super::connect::Stage;
 use super::{CONNECT, Failure, RESOLVE};
-use crate::error::{Error, ErrorKind, Fault};
+use crate::error::{Error, ErrorKind, Fault, plain};
 use crate::printable::printable;
 use crate::registry::tls;
 use crate::registry::url::Url;
@@ -105,13 +105,4 @@ fn handshake(error: &rustls::Error, peer: String) -> Failure {
 pub(super) fn is_local(error: &io::Error) -> bool {
     let errors = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     error.raw_os_error().is_some_and(|code| errors.iter().any(|errno| errno.raw_os_error() == code))
-}
-
-/// The system's words without their number.
-pub(super) fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_ascii_lowercase(),
-        None => text,
-    }
 }
