@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -45,6 +45,24 @@ impl Store {
             Some(summary) => Ok(summary),
             None => self.summary_of(&entry.descriptor),
         }
+    }
+
+    /// What each of `entries` comes to; what several lead to is read once.
+    pub fn summaries(&self, entries: &[Entry]) -> Vec<Result<Summary>> {
+        let mut known: HashMap<Digest, Summary> = HashMap::new();
+        let mut summary = |entry: &Entry| {
+            let digest = entry.descriptor.digest;
+            match (entry.noted(), known.get(&digest)) {
+                (Some(summary), _) => Ok(summary),
+                (None, Some(summary)) => Ok(summary.clone()),
+                (None, None) => {
+                    let summary = self.summary_of(&entry.descriptor)?;
+                    known.insert(digest, summary.clone());
+                    Ok(summary)
+                }
+            }
+        };
+        entries.iter().map(&mut summary).collect()
     }
 
     pub(super) fn summary_of(&self, descriptor: &Descriptor) -> Result<Summary> {
