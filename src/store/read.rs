@@ -3,7 +3,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::names::{Entry, Names};
+use super::names::{Entry, Index};
 use super::{Store, file};
 use crate::endpoint::Source;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -36,7 +36,7 @@ impl Summary {
 impl Store {
     /// All names, in alphabetical order, then what has no name.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        Ok(Names::read(&self.layout)?.entries())
+        Ok(Index::read(&self.layout)?.names()?.into_entries())
     }
 
     /// What `entry` comes to.
