@@ -96,6 +96,7 @@ impl Store {
         &self,
         change: impl FnOnce(&mut Names<'_>) -> Result<bool>,
     ) -> Result<()> {
+        self.settle()?;
         let _lock = IndexLock::take(&self.layout)?;
         let index = Index::read(&self.layout)?;
         let mut names = index.names()?;

@@ -89,6 +89,11 @@ impl Layout {
         self.locks().join("sweep")
     }
 
+    /// There as long as there may be content that nobody has synced.
+    pub(super) fn unsynced(&self) -> PathBuf {
+        self.locks().join("unsynced")
+    }
+
     /// Leases: what live processes work on.
     pub(super) fn leases(&self) -> PathBuf {
         self.locks().join("lease")

@@ -1,5 +1,6 @@
 use std::io::Write;
 
+use super::Durability;
 use super::file::{self, Locked, Temporary};
 use super::layout::Layout;
 use crate::endpoint::Guard;
@@ -44,7 +45,18 @@ impl SweepLock {
         let locked = Locked::exclusive(file).context(|| format!("locking `{}`", path.display()))?;
         Ok(SweepLock(locked))
     }
+
+    /// None if somebody has it.
+    pub(super) fn try_exclusive(layout: &Layout) -> Result<Option<SweepLock>> {
+        let path = layout.sweep_lock();
+        let locked = Locked::try_exclusive(file::open_own(&path)?)
+            .context(|| format!("locking `{}`", path.display()))?;
+        Ok(locked.ok().map(SweepLock))
+    }
 }
+
+/// What a lease begins with whose holder does not sync what it writes.
+pub(super) const UNSYNCED: &str = "unsynced";
 
 /// What a live process works on: a locked file that lists digests.
 ///
@@ -53,10 +65,17 @@ impl SweepLock {
 pub(super) struct Lease(#[expect(dead_code, reason = "dropping it ends the lease")] Temporary);
 
 impl Lease {
-    pub(super) fn take(layout: &Layout, content: &[Digest]) -> Result<Lease> {
+    pub(super) fn take(
+        layout: &Layout,
+        content: &[Digest],
+        durability: Durability,
+    ) -> Result<Lease> {
         let _sweep = SweepLock::shared(layout)?;
         let mut lease = Temporary::create(&layout.leases())?;
-        let list: String = content.iter().map(|digest| format!("{digest}\n")).collect();
+        let mut list: String = content.iter().map(|digest| format!("{digest}\n")).collect();
+        if durability == Durability::Unsynced {
+            list.insert_str(0, &format!("{UNSYNCED}\n"));
+        }
         lease
             .file
             .write_all(list.as_bytes())

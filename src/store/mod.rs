@@ -20,6 +20,7 @@ mod record;
 mod repair;
 mod scan;
 mod scrub;
+mod settle;
 mod sweep;
 mod tree;
 mod usage;

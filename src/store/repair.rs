@@ -141,6 +141,7 @@ impl Sink for Repair<'_> {
     }
 
     fn name(&self, _: &Reference, _: &Descriptor, _: &Origin) -> Result<()> {
+        self.store.settle()?;
         self.store.sync_blobs()
     }
 }

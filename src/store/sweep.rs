@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::file::{self, Locked};
 use super::layout::Layout;
+use super::lock::UNSYNCED;
 use crate::error::{Context, Error, Result};
 use crate::image::{Algorithm, Digest};
 
@@ -73,6 +74,8 @@ pub(super) fn abandoned(path: &Path) -> Result<Option<Locked>> {
 pub(super) struct Leases {
     pub(super) content: HashSet<Digest>,
     pub(super) dead: Vec<PathBuf>,
+    /// Whether one of the live ones does not sync what it writes.
+    pub(super) unsynced: bool,
 }
 
 impl Leases {
@@ -87,6 +90,10 @@ impl Leases {
                     let mut text = String::new();
                     file.take(LEASE_LIMIT).read_to_string(&mut text).context(reading)?;
                     for line in text.lines() {
+                        if line == UNSYNCED {
+                            leases.unsynced = true;
+                            continue;
+                        }
                         let digest = line.parse().map_err(|error| {
                             Error::content(format!("expected a list of digests: {error}"))
                         });

@@ -50,9 +50,14 @@ impl Store {
         if !is_new && blobs.is_dir() && layout.private_folders().iter().all(|it| it.is_dir()) {
             return Ok(());
         }
+        let is_foreign = !is_new && !layout.private().is_dir();
         file::create_folder(&blobs, 0o755, self.durability).context(preparing)?;
         for folder in layout.private_folders() {
             file::create_folder(&folder, 0o700, Durability::Unsynced).context(preparing)?;
+        }
+        if is_foreign {
+            // Nobody knows what another tool has synced.
+            self.note_unsynced()?;
         }
         if is_new {
             // The marker comes last: a layout without an index has lost it.
@@ -121,7 +126,11 @@ impl Store {
 impl Sink for Store {
     fn protect(&self, content: &[Digest]) -> Result<Box<dyn Guard>> {
         self.prepare()?;
-        Ok(Box::new(Lease::take(&self.layout, content)?))
+        let lease = Lease::take(&self.layout, content, self.durability)?;
+        if self.durability == Durability::Unsynced {
+            self.note_unsynced()?;
+        }
+        Ok(Box::new(lease))
     }
 
     fn contains(&self, descriptor: &Descriptor) -> Result<bool> {

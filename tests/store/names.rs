@@ -4,6 +4,7 @@ use windlass::endpoint::{Guard, Origin, Receipt, Sink};
 use windlass::error::{ErrorKind, Result};
 use windlass::image::{Descriptor, Digest, Manifest};
 use windlass::reference::Reference;
+use windlass::store::Durability;
 
 use super::{Filled, put, two_images};
 use crate::support::Image;
@@ -181,4 +182,24 @@ fn transfer_announces_what_it_needs_before_it_asks_what_is_there() {
     transfer.run(&reference("one:1"), &plan).unwrap();
     let asked = sink.1.lock().unwrap();
     assert_eq!((asked[0], asked[1], asked.last()), ("protect", "contains", Some(&"name")));
+}
+
+#[test]
+fn name_that_is_to_survive_waits_for_content_that_nobody_synced() {
+    let image = Image::small();
+    let filled = Filled::empty();
+    let careful = windlass::store::Store::open(&filled.path(), Durability::Synced).unwrap();
+    put(&careful, "one:1", &image).unwrap();
+    let mark = filled.path().join(".windlass/lock/unsynced");
+    assert!(!mark.exists());
+    filled.put("one:2", &image);
+    assert!(mark.exists());
+    let careless = filled.open().protect(&[]).unwrap();
+    careful.tag("one:2", &reference("one:3")).unwrap();
+    assert!(mark.exists(), "there is more to come");
+    drop(careless);
+    careful.tag("one:2", &reference("one:4")).unwrap();
+    assert!(!mark.exists());
+    filled.open().collect(&windlass::store::Collection::default()).unwrap();
+    assert!(!mark.exists());
 }
