@@ -5,7 +5,7 @@ mod architecture;
 mod cli;
 mod faults;
 mod registry;
-#[expect(dead_code, unused_imports, reason = "not every test needs everything")]
+#[expect(dead_code, reason = "not every test needs everything")]
 mod support;
 mod threats;
 mod transfer;
