@@ -62,6 +62,62 @@ fn reserved_name_is_not_even_looked_up() {
 }
 
 #[test]
+fn name_without_address_is_looked_up_twice() {
+    if !super::machine::has_namespaces() {
+        return;
+    }
+    let windlass = Windlass::new();
+    let config = windlass.scratch.write("resolv.conf", "nameserver 127.88.0.9\n");
+    let hosts = windlass.scratch.write("hosts", "127.0.0.1 localhost\n");
+    let mount = format!(
+        "mount --bind {} /etc/resolv.conf && mount --bind {} /etc/hosts",
+        config.display(),
+        hosts.display()
+    );
+    let run = windlass.command(&["pull", "registry.test/box:1"]);
+    let output = super::machine::in_namespace(run, &mount).run().exits(5);
+    let output = output.says("after 2 attempts").says("cannot resolve registry.test");
+    assert!(output.took < Duration::from_secs(15), "{output}");
+}
+
+#[test]
+fn signal_ends_a_handshake_of_tls() {
+    let registry = Registry::mute();
+    let windlass = Windlass::new();
+    let running = windlass.spawn(&["pull", &registry.name("box:1")]);
+    let begun = Instant::now();
+    while registry.connections() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        thread::park_timeout(Duration::from_millis(1));
+    }
+    let sent = Instant::now();
+    running.interrupt();
+    running.wait().exits(130);
+    assert!(sent.elapsed() < Duration::from_millis(1500));
+}
+
+#[test]
+fn peer_that_never_shakes_hands_is_given_up() {
+    let registry = Registry::mute();
+    let output = Windlass::new().run(&["pull", &registry.name("box:1"), "--retries=1"]).exits(5);
+    let output = output.says("did not finish the TLS handshake in 10 s");
+    assert!(output.took < Duration::from_secs(14), "{output}");
+}
+
+#[test]
+fn one_job_is_one_request_at_once() {
+    let layers = (1..=3)
+        .fold(crate::support::ImageBuilder::new(), |image, seed| image.layer_random(seed, 2 * MIB));
+    let scene = Scene::of(layers.build());
+    scene.registry.fail_always("GET *", Fault::Throttle { bytes_per_second: 8 * MIB });
+    scene.registry.fail_once(&scene.layer(), Fault::CutFin(MIB));
+    scene.succeeds(&["--jobs=1"]);
+    assert_eq!(scene.registry.most_at_once(), 1);
+    let env = scene.windlass.command(&["pull", &scene.name]);
+    env.env("WINDLASS_JOBS", "1").run().success();
+}
+
+#[test]
 fn unreachable_networks_are_told() {
     // Nothing is routed there.
     let output = Windlass::new().run(&["pull", "[100::1]:5000/box:1", "--retries=1"]);

@@ -8,41 +8,32 @@ use crate::support::{Fault, Output, Run};
 
 const SIZE: u64 = 4 * MIB;
 
-/// The pull, run by a shell that does `first` before it.
-fn after(scene: &Scene, first: &str, args: &[&str]) -> Run {
-    let mut run = scene.command(args);
-    let program = run.command.get_program().to_owned();
-    let own: Vec<_> = run.command.get_args().map(ToOwned::to_owned).collect();
-    let mut shell = Command::new("/bin/sh");
-    shell.arg("-c").arg(format!("{first} && exec \"$0\" \"$@\"")).arg(program).args(own);
+/// The same run by another program, which gets the line that would have been run.
+fn through(mut run: Run, program: &str, args: &[&str]) -> Run {
+    let mut command = Command::new(program);
+    command.args(args).arg(run.command.get_program()).args(run.command.get_args()).env_clear();
     for (name, value) in run.command.get_envs() {
-        if let Some(value) = value {
-            shell.env(name, value);
-        }
+        command.env(name, value.unwrap());
     }
-    shell.current_dir(scene.windlass.scratch.path());
-    run.command = shell;
+    if let Some(folder) = run.command.get_current_dir() {
+        command.current_dir(folder);
+    }
+    run.command = command;
     run
 }
 
-/// The same in a mount namespace of its own.
-fn in_namespace(scene: &Scene, first: &str, args: &[&str]) -> Run {
-    let mut run = after(scene, first, args);
-    let inner: Vec<_> = run.command.get_args().map(ToOwned::to_owned).collect();
-    let mut unshare = Command::new("/usr/bin/unshare");
-    unshare.args(["-Urm", "/bin/sh"]).args(inner);
-    for (name, value) in run.command.get_envs() {
-        if let Some(value) = value {
-            unshare.env(name, value);
-        }
-    }
-    unshare.current_dir(scene.windlass.scratch.path());
-    run.command = unshare;
-    run
+/// The same, after a shell has done `first`.
+fn after(run: Run, first: &str) -> Run {
+    through(run, "/bin/sh", &["-c", &format!("{first} && exec \"$0\" \"$@\"")])
+}
+
+/// The same with mounts of its own.
+pub(super) fn in_namespace(run: Run, first: &str) -> Run {
+    through(after(run, first), "/usr/bin/unshare", &["-Urm"])
 }
 
 /// Some machines, such as containers, do not let us.
-fn has_namespaces() -> bool {
+pub(super) fn has_namespaces() -> bool {
     let tried = Command::new("/usr/bin/unshare").args(["-Urm", "/bin/true"]).output();
     tried.is_ok_and(|output| output.status.success())
 }
@@ -61,7 +52,7 @@ fn space_is_asked_for_before_the_first_byte() {
     let store = scene.windlass.store();
     fs::create_dir(&store).unwrap();
     let mount = format!("mount -t tmpfs -o size=2m none {}", store.display());
-    let output = in_namespace(&scene, &mount, &[]).run();
+    let output = in_namespace(scene.command(&[]), &mount).run();
     is_local(output, "are lacking").says("expected room for ");
     assert_eq!(scene.registry.count(&scene.layer()), 0, "no byte was asked for");
     scene.recovers(SIZE);
@@ -72,40 +63,22 @@ fn store_that_fills_up_is_exit_8_with_what_helps_and_goes_on_later() {
     if !has_namespaces() {
         return;
     }
-    // A second file eats the space while the layer comes.
     let scene = Scene::of_size(SIZE);
-    let layer = scene.layer();
-    scene.registry.fail_always(&layer, Fault::Throttle { bytes_per_second: 2 * MIB });
+    scene.registry.fail_always(&scene.layer(), Fault::Throttle { bytes_per_second: 2 * MIB });
     let store = scene.windlass.store();
     fs::create_dir(&store).unwrap();
-    let ready = scene.windlass.scratch.text("ready");
     let kept = scene.windlass.scratch.text("kept");
-    let first = format!(
-        "mount -t tmpfs -o size=5m none {store} && touch {ready} && \
-         (while [ ! -s {store}/.windlass/partial/*.json ]; do sleep 0.05; done; \
-         dd if=/dev/zero of={store}/eater bs=64k count=48 2>/dev/null; true) & true",
+    // Somebody else eats the space while the layer comes; what is there at the end is taken out
+    // of the namespace.
+    let script = format!(
+        "mount -t tmpfs -o size=5m none {store} || exit 99
+        (until [ -s {store}/.windlass/partial/*.json ]; do sleep 0.05; done
+        head -c 3m /dev/zero > {store}/eater) 2>/dev/null &
+        \"$0\" \"$@\"; code=$?; wait; cp -a {store} {kept}; exit $code",
         store = store.display()
     );
-    // The shell must not go on before the mount is there.
-    let first = format!("mount -t tmpfs -o size=5m none {} && {}", store.display(), {
-        let rest = first.split_once("&& ").unwrap().1;
-        format!("{{ {rest}; }}")
-    });
-    let mut run = in_namespace(&scene, &first, &["--jobs=1"]);
-    // Afterwards the shell takes the store out of the namespace and frees the space.
-    let script = run.command.get_args().nth(3).unwrap().to_str().unwrap().to_owned();
-    let script = script.replace(
-        "exec \"$0\" \"$@\"",
-        &format!("{{ \"$0\" \"$@\"; code=$?; cp -a {} {kept}; exit $code; }}", store.display()),
-    );
-    let mut command = Command::new("/usr/bin/unshare");
-    let rest: Vec<_> = run.command.get_args().skip(4).map(ToOwned::to_owned).collect();
-    command.args(["-Urm", "/bin/sh", "-c"]).arg(script).args(rest);
-    for (name, value) in run.command.get_envs() {
-        command.env(name, value.unwrap());
-    }
-    command.current_dir(scene.windlass.scratch.path());
-    run.command = command;
+    let run = through(scene.command(&["--jobs=1"]), "/bin/sh", &["-c", &script]);
+    let run = through(run, "/usr/bin/unshare", &["-Urm"]);
     let output = is_local(run.run(), "no space left on device");
     output.says(&store.display().to_string()).says("help: make room; ");
     fs::remove_dir_all(&store).unwrap();
@@ -121,7 +94,7 @@ fn limit_of_file_sizes_is_exit_8_and_no_signal() {
     // In blocks of 512 bytes.
     each(&[(0, 0), (8, 0), (2048, 512 * KIB)], |&(blocks, least)| {
         let scene = Scene::of_size(SIZE);
-        let output = after(&scene, &format!("ulimit -f {blocks}"), &["--jobs=1"]).run();
+        let output = after(scene.command(&["--jobs=1"]), &format!("ulimit -f {blocks}")).run();
         let store = scene.windlass.store();
         is_local(output, "file too large").says(&store.display().to_string());
         scene.is_whole();
@@ -138,7 +111,7 @@ fn few_open_files_suffice_or_are_told() {
             image.layer_random(seed, 100_000 + seed)
         });
         let scene = Scene::of(layers.build());
-        let output = after(&scene, &format!("ulimit -n {files}"), &[]).run();
+        let output = after(scene.command(&[]), &format!("ulimit -n {files}")).run();
         scene.is_whole();
         match output.status() {
             0 => scene.holds(),
@@ -152,7 +125,7 @@ fn few_open_files_suffice_or_are_told() {
 #[test]
 fn twenty_open_files_suffice_for_two_connections() {
     let scene = Scene::of_size(SIZE);
-    after(&scene, "ulimit -n 20", &["--jobs=2"]).run().success();
+    after(scene.command(&["--jobs=2"]), "ulimit -n 20").run().success();
     scene.holds();
 }
 
@@ -172,22 +145,21 @@ fn store_path_that_is_no_folder_is_exit_8_before_the_network() {
     assert_eq!(scene.registry.requests().len(), 0, "nothing was asked");
 }
 
-fn as_nobody(scene: &Scene, args: &[&str]) -> Run {
-    let mut run = scene.command(args);
-    let mut command = Command::new("/usr/bin/setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+fn as_nobody(scene: &Scene) -> Run {
     // Nobody may not look into the folder where the program was built.
+    let mut run = scene.command(&[]);
     let copy = scene.windlass.scratch.join("program");
     fs::copy(run.command.get_program(), &copy).unwrap();
-    command.arg(copy).args(run.command.get_args());
+    let home = scene.windlass.scratch.path();
+    fs::set_permissions(home, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(copy);
+    command.args(run.command.get_args()).current_dir(home);
     for (name, value) in run.command.get_envs() {
         command.env(name, value.unwrap());
     }
-    let home = scene.windlass.scratch.path();
-    fs::set_permissions(home, fs::Permissions::from_mode(0o755)).unwrap();
     run.command = command;
-    run.command.current_dir(home);
-    run
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    through(run, "/usr/bin/setpriv", &nobody)
 }
 
 #[test]
@@ -199,7 +171,7 @@ fn store_that_may_not_be_written_is_exit_8_before_the_network() {
     let scene = Scene::of_size(SIZE);
     let store = scene.windlass.store();
     fs::create_dir(&store).unwrap();
-    let output = as_nobody(&scene, &[]).run();
+    let output = as_nobody(&scene).run();
     is_local(output, "permission denied").says(&store.display().to_string());
     assert_eq!(scene.registry.requests().len(), 0, "nothing was asked");
     scene.recovers(SIZE);
@@ -221,19 +193,10 @@ fn read_only_store_is_exit_8_before_the_network_and_can_be_read() {
         scene.registry.forget();
         let store = store.display();
         let mount = format!("mount --bind {store} {store} && mount -o remount,bind,ro {store}");
-        let output = in_namespace(&scene, &mount, &[]).run();
+        let output = in_namespace(scene.command(&[]), &mount).run();
         is_local(output, "read-only file system").says(&store.to_string());
         assert_eq!(scene.registry.requests().len(), 0, "nothing was asked");
-        let mut list = in_namespace(&scene, &mount, &[]);
-        let args: Vec<_> = list.command.get_args().map(ToOwned::to_owned).collect();
-        let pull = args.iter().position(|arg| arg == "pull").unwrap();
-        let mut command = Command::new("/usr/bin/unshare");
-        command.args(&args[..pull]).arg("list");
-        for (name, value) in list.command.get_envs() {
-            command.env(name, value.unwrap());
-        }
-        command.current_dir(scene.windlass.scratch.path());
-        list.command = command;
+        let list = in_namespace(scene.windlass.command(&["list"]), &mount);
         let output = list.run().success();
         assert_eq!(output.stdout().contains("other"), filled, "{output}");
         scene.recovers(SIZE);

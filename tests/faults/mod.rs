@@ -199,7 +199,7 @@ fn each<C: Sync + std::fmt::Debug>(cases: &[C], check: impl Fn(&C) + Sync) {
             }
         }
     };
-    thread::scope(|scope| (0..cases.len().min(6)).for_each(|_| drop(scope.spawn(work))));
+    thread::scope(|scope| (0..cases.len().min(12)).for_each(|_| drop(scope.spawn(work))));
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{} of {} cases: {failed:#?}", failed.len(), cases.len());
 }

@@ -29,6 +29,62 @@ fn interim_answers_are_passed_over() {
 }
 
 #[test]
+fn registry_of_http_1_0_will_do() {
+    let scene = Scene::of_size(SIZE);
+    for piece in scene.image.blobs.iter().chain([scene.image.root()]) {
+        let head = format!("HTTP/1.0 200 OK\r\nContent-Type: {}\r\n\r\n", piece.media_type);
+        let answer = Fault::Raw([head.as_bytes(), &piece.content.to_vec()].concat());
+        let target = if *piece.digest == scene.image.digest { "1" } else { &piece.digest };
+        scene.registry.fail_always(&format!("GET /v2/box/*/{target}"), answer);
+    }
+    scene.succeeds(&["--plain-http"]).never_says("retrying");
+    assert_eq!(scene.registry.count(&scene.layer()), 1);
+}
+
+/// The layer in chunks, up to and with `end`, which takes the place of the last chunks.
+fn chunks(scene: &Scene, sent: usize, end: &str) -> Fault {
+    let content = scene.image.layers()[0].content.to_vec();
+    let mut raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for chunk in content[..sent].chunks(100_000) {
+        raw.extend(format!("{:x}\r\n", chunk.len()).bytes());
+        raw.extend(chunk);
+        raw.extend(b"\r\n");
+    }
+    raw.extend(end.bytes());
+    Fault::Raw(raw)
+}
+
+#[test]
+fn chunks_that_break_off_or_make_no_sense_cost_only_what_is_missing() {
+    let most = 600_000;
+    let whole = usize::try_from(SIZE).unwrap();
+    let cases = [
+        (most, "", 2),
+        (most, "1", 2),
+        (most, "186a0", 2),
+        (most, "186a0\r", 2),
+        (most, "186a0\r\n", 2),
+        (most, "zz\r\nabc\r\n", 2),
+        (most, "-1\r\nabc\r\n", 2),
+        (most, "fffffffffffffffff\r\nabc", 2),
+        (most, "0\r\n\r\n", 2),
+        // Nothing is missing.
+        (whole, "", 1),
+        (whole, "0\r\n", 1),
+        (whole, "0\r\nX-Trailer: yes\r\n\r\n", 1),
+    ];
+    each(&cases, |&(sent, end, requests)| {
+        let scene = Scene::of_size(SIZE);
+        scene.registry.fail_once(&scene.layer(), chunks(&scene, sent, end));
+        scene.succeeds(&[]);
+        assert_eq!(scene.registry.count(&scene.layer()), requests);
+        let again = scene.registry.bytes_sent(&scene.layer());
+        let missing = SIZE - sent as u64 + super::SLACK;
+        assert!(again <= missing, "{again} bytes: {}", scene.story());
+    });
+}
+
+#[test]
 fn interim_answers_without_end_end() {
     let scene = Scene::of_size(SIZE);
     let noise = "HTTP/1.1 100 Continue\r\n\r\n".repeat(100_000);

@@ -43,7 +43,7 @@ fn half_way(signal: Signal) -> (Scene, Running) {
     let scene = Scene::of_size(SIZE);
     let stall = Fault::StallAfter(SIZE / 2, Duration::from_secs(3600));
     scene.registry.rule(Rule::on(&scene.layer()).once().fault(stall));
-    let first = start(&scene, &["--jobs=1", "--stall-timeout=20"]);
+    let first = start(&scene, &["--jobs=1", "--stall-timeout=3"]);
     wait_until("half of it is recorded", || scene.kept() + SLACK >= SIZE / 2);
     first.signal(signal);
     (scene, first)
@@ -69,6 +69,12 @@ fn process_that_dies_while_another_waits_is_taken_over_from() {
     wait_until("the second has begun", || scene.registry.count(&scene.manifest()) == 2);
     thread::park_timeout(Duration::from_millis(300));
     assert_eq!(scene.registry.count(&scene.layer()), 1, "the second waits");
+    let third = start(&scene, &["--stall-timeout=20"]);
+    wait_until("the third has begun", || scene.registry.count(&scene.manifest()) == 3);
+    let sent = Instant::now();
+    third.interrupt();
+    third.wait().exits(130);
+    assert!(sent.elapsed() < Duration::from_millis(1500), "waiting is interrupted");
     first.kill();
     first.wait().exits(137);
     let output = second.wait().success();

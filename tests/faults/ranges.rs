@@ -97,6 +97,41 @@ fn part_that_is_longer_than_it_says_never_spoils_the_blob() {
 }
 
 #[test]
+fn part_that_nobody_asked_for_is_refused_by_name() {
+    let scene = Scene::of_size(SIZE);
+    let range = format!("bytes 0-9/{SIZE}");
+    let part = Fault::answer(206, &[("Content-Range", &range)], vec![0; 10]);
+    scene.registry.fail_always(&scene.layer(), part);
+    scene.fails(7, "gave a part, asked for all", &[]);
+    assert!(scene.registry.count(&scene.layer()) <= 4);
+    scene.recovers(SIZE);
+}
+
+#[test]
+fn page_instead_of_the_rest_costs_nothing_of_what_is_there() {
+    let page = || Fault::answer(200, &[("Content-Type", "text/html")], "<html>log in</html>");
+    let scene = Scene::once(SIZE, Fault::CutFin(CUT));
+    scene.registry.rule(Rule::on(&scene.layer()).nth(1..2).fault(page()));
+    scene.succeeds(&[]);
+    let scene = Scene::once(SIZE, Fault::CutFin(CUT));
+    scene.registry.rule(Rule::on(&scene.layer()).nth(1..100).fault(page()));
+    scene.fails(7, &format!("expected {SIZE} bytes, got 19"), &[]);
+    assert_eq!(scene.kept(), CUT);
+    scene.recovers(SIZE - CUT);
+}
+
+#[test]
+fn part_that_is_compressed_on_the_way_never_spoils_the_blob() {
+    for framing in [Fault::Chunked, Fault::NoHeader("X".into())] {
+        let scene = Scene::once(SIZE, Fault::CutFin(CUT));
+        let ranged = Rule::on(&scene.layer()).only(|request| request.range().is_some());
+        scene.registry.rule(ranged.fault(Fault::Gzip).fault(framing));
+        scene.succeeds(&[]);
+        assert!(scene.registry.count(&scene.layer()) <= 5, "{}", scene.story());
+    }
+}
+
+#[test]
 fn wrong_bytes_are_fetched_once_more_past_caches_and_never_stored() {
     each(&[0, MIB, SIZE - 1], |&offset| {
         let scene = Scene::once(SIZE, Fault::Flip(offset));
@@ -168,7 +203,7 @@ fn body_that_never_ends_is_not_read_on() {
 
 #[test]
 fn host_that_answers_ranges_right_for_a_while_and_then_wrong_is_found_out() {
-    let size = 24 * MIB;
+    let size = 16 * MIB;
     let faults = [
         Fault::RangeStatus(416),
         Fault::IgnoreRange,

@@ -95,14 +95,14 @@ fn trickle_is_a_stall_and_slow_is_not() {
     let scene = Scene::of_size(MIB);
     let trickle = Fault::Drip { bytes: 1, every: Duration::from_millis(20) };
     scene.registry.fail_always(&scene.layer(), trickle);
-    let output = scene.fails(5, "fewer than 1024 bytes a second came", &[STALL]);
+    let output = scene.fails(5, "fewer than 1024 bytes a second came", &["--stall-timeout=0.3"]);
     assert!(output.took < Duration::from_secs(9), "{output}");
     assert_eq!(scene.registry.count(&scene.layer()), 3);
     let kept = scene.kept();
     assert!(kept > 0, "even a trickle is kept");
     scene.recovers(MIB - kept);
 
-    let scene = Scene::of_size(40 * KIB);
+    let scene = Scene::of_size(24 * KIB);
     let slow = Fault::Drip { bytes: 2 * KIB, every: Duration::from_millis(100) };
     scene.registry.fail_always(&scene.layer(), slow);
     scene.succeeds(&[STALL]).never_says("trying again");

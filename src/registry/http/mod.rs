@@ -217,7 +217,14 @@ impl<R: Read> Read for Marked<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.inner.read(buf).map_err(|error| {
             let error = ureq::Error::from(error);
-            Error::from(classify(error, Stage::Answered, &self.url, self.stall)).into()
+            let error = Error::from(classify(error, Stage::Answered, &self.url, self.stall));
+            // The head was HTTP: something on the way has garbled the rest, this time.
+            match error.kind() {
+                ErrorKind::Network { fault: Fault::Protocol, .. } => {
+                    Error::network(Fault::Cut, error.to_string()).into()
+                }
+                _ => error.into(),
+            }
         })
     }
 }
