@@ -103,6 +103,15 @@ pub trait Draft: Send + Sync {
     /// Takes `bytes` for `offset`. Refuses what would go beyond the blob's size.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
 
+    /// Takes the first `len` bytes of `buffer` for `offset`, and gives a buffer of the same size
+    /// to go on with: this one, or another while this one is still looked at.
+    ///
+    /// The buffer is lost when this fails.
+    fn take_at(&self, offset: u64, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>> {
+        self.write_at(offset, &buffer[..len])?;
+        Ok(buffer)
+    }
+
     /// Makes the blob, all of which has come, visible under its digest.
     ///
     /// Fails, and keeps nothing, unless the content is as described.

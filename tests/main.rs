@@ -5,6 +5,8 @@ mod architecture;
 mod cli;
 mod faults;
 mod registry;
+mod store;
 #[expect(dead_code, reason = "not every test needs everything")]
 mod support;
+mod threats;
 mod transfer;

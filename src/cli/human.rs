@@ -21,6 +21,11 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{}.{}{name}", tenths / 10, tenths % 10)
 }
 
+/// Foreign text on one line: what it has of lines does not look like ours.
+pub(crate) fn line(text: &str) -> String {
+    text.replace('\n', "\\n").replace('\r', "\\r")
+}
+
 /// `0.3 s`, `12 s`, `3 min`.
 pub(crate) fn time(duration: Duration) -> String {
     match duration.as_secs() {

@@ -1,8 +1,11 @@
 use argh::{ArgsInfo, FromArgs};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use windlass::endpoint::Source;
 use windlass::error::Error;
-use windlass::image::{Config, Descriptor, Document, ImageManifest, Manifest, Platform};
+use windlass::image::{
+    Config, Descriptor, Digest, Document, ImageManifest, Manifest, MediaType, Platform,
+};
 use windlass::store::{Durability, Store};
 
 use crate::cli::answer::Image;
@@ -115,6 +118,10 @@ fn collect(
     if depth > DEPTH_LIMIT {
         return Err(Error::content("expected fewer indexes in each other"));
     }
+    let kind = &descriptor.media_type;
+    if !kind.is_manifest() && !kind.as_str().is_empty() {
+        return Ok(()); // An index may list anything.
+    }
     let manifest = store.manifest(descriptor)?;
     match manifest.document() {
         Document::Index(index) => {
@@ -139,32 +146,60 @@ fn config_of(store: &Store, image: &ImageManifest) -> Result<Option<Config>, Err
     }
 }
 
-fn object(store: &Store, image: &Image, manifest: &Manifest) -> Result<Value, Error> {
-    let malformed = |error: serde_json::Error| Error::content(format!("malformed: {error}"));
-    let mut object = serde_json::to_value(image).map_err(malformed)?;
-    object["manifest"] = serde_json::from_slice(manifest.bytes()).map_err(malformed)?;
-    let list = |descriptors: &[Descriptor]| -> Value {
-        let values = descriptors.iter().map(|it| {
-            let mut value =
-                json!({"digest": it.digest, "size": it.size, "media_type": it.media_type});
-            if let Some(platform) = &it.platform {
-                value["platform"] = platform.to_string().into();
-            }
-            value
-        });
-        values.collect()
+/// The object of `--json`. Stable.
+#[derive(Serialize)]
+struct Object<'a> {
+    #[serde(flatten)]
+    image: &'a Image,
+    /// As they came: parsed into a tree they would take many times their memory, and lose what
+    /// this version does not know.
+    manifest: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifests: Option<Vec<Part<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<Vec<Part<'a>>>,
+}
+
+/// A manifest or a layer.
+#[derive(Serialize)]
+struct Part<'a> {
+    digest: Digest,
+    size: u64,
+    media_type: &'a MediaType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
+}
+
+impl Part<'_> {
+    fn of(descriptor: &Descriptor) -> Part<'_> {
+        let Descriptor { digest, size, media_type, platform, .. } = descriptor;
+        let platform = platform.as_ref().map(Platform::to_string);
+        Part { digest: *digest, size: *size, media_type, platform }
+    }
+}
+
+fn object<'a>(
+    store: &Store,
+    image: &'a Image,
+    manifest: &'a Manifest,
+) -> Result<Object<'a>, Error> {
+    let raw = |bytes: &[u8]| {
+        serde_json::from_slice(bytes).map_err(|error| Error::content(format!("malformed: {error}")))
     };
+    let manifest_as_it_is = raw(manifest.bytes())?;
+    let (mut config, mut manifests, mut layers) = (None, None, None);
     match manifest.document() {
-        Document::Index(index) => object["manifests"] = list(&index.manifests),
+        Document::Index(index) => manifests = Some(index.manifests.iter().map(Part::of).collect()),
         Document::Image(image) => {
-            object["layers"] = list(&image.layers);
+            layers = Some(image.layers.iter().map(Part::of).collect());
             if image.config.media_type.is_config() {
-                let config = store.read(&image.config)?;
-                object["config"] = serde_json::from_slice(&config).map_err(malformed)?;
+                config = Some(raw(&store.read(&image.config)?)?);
             }
         }
     }
-    Ok(object)
+    Ok(Object { image, manifest: manifest_as_it_is, config, manifests, layers })
 }
 
 fn text(store: &Store, image: &Image, manifest: &Manifest) -> Result<String, Error> {
@@ -199,7 +234,7 @@ fn text(store: &Store, image: &Image, manifest: &Manifest) -> Result<String, Err
             }));
         }
     }
-    Ok(lines.join("\n"))
+    Ok(lines.iter().map(|line| human::line(line)).collect::<Vec<_>>().join("\n"))
 }
 
 /// How a container of it is run, as far as the config says.
@@ -207,8 +242,7 @@ fn runtime(config: &Config) -> Vec<String> {
     let Some(runtime) = &config.config else { return Vec::new() };
     let mut lines = Vec::new();
     let mut add = |name: &str, value: Option<String>| {
-        lines
-            .extend(value.filter(|value| !value.is_empty()).map(|value| field(name, &one(&value))));
+        lines.extend(value.filter(|value| !value.is_empty()).map(|value| field(name, &value)));
     };
     add("Author", config.author.clone());
     add("User", runtime.user.clone());
@@ -223,11 +257,6 @@ fn runtime(config: &Config) -> Vec<String> {
         add("Label", Some(format!("{name}={value}")));
     }
     lines
-}
-
-/// A value on one line: what it has of lines does not look like ours.
-fn one(value: &str) -> String {
-    value.replace('\n', "\\n").replace('\r', "\\r")
 }
 
 fn field(name: &str, value: &str) -> String {

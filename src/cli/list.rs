@@ -51,6 +51,7 @@ fn table(images: &[Image]) -> String {
             image.size.map_or_else(|| "-".into(), human::size),
             image.created.as_deref().map_or_else(|| "-".into(), seconds),
         ]
+        .map(|cell| human::line(&cell))
     });
     let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
     let mut widths = [0; 5];

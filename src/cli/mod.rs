@@ -3,9 +3,11 @@
 
 mod answer;
 mod args;
+mod df;
 mod digest;
 mod exit;
 mod failure;
+mod gc;
 mod help;
 mod human;
 mod inspect;
@@ -19,10 +21,14 @@ mod output;
 mod progress;
 mod pull;
 mod remote;
+mod remove;
 mod settings;
 mod signals;
+mod stored;
+mod tag;
 mod tags;
 mod values;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -79,10 +85,15 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 6] = [
+const COMMANDS: [Entry; 11] = [
     Entry::of::<pull::Pull>(),
     Entry::of::<list::List>(),
     Entry::of::<inspect::Inspect>(),
+    Entry::of::<tag::Tag>(),
+    Entry::of::<remove::Remove>(),
+    Entry::of::<gc::Gc>(),
+    Entry::of::<df::Df>(),
+    Entry::of::<verify::Verify>(),
     Entry::of::<digest::Digest>(),
     Entry::of::<manifest::Manifest>(),
     Entry::of::<tags::Tags>(),

@@ -6,7 +6,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FromArgs};
 use windlass::image::Platform;
 
 use crate::cli::exit;
-use crate::cli::values::{Attempts, Jobs, Mirror, ProgressMode, Seconds};
+use crate::cli::values::{Attempts, Jobs, Mirror, ProgressMode, Seconds, TrustedHost};
 
 /// Options for every command.
 #[derive(FromArgs, ArgsInfo, Debug)]
@@ -76,7 +76,7 @@ pub(crate) struct Connection {
 
     /// let the registry ask for the login at HOST[:PORT] (may be repeated)
     #[argh(option, arg_name = "HOST")]
-    pub(crate) trust_realm: Vec<String>,
+    pub(crate) trust_realm: Vec<TrustedHost>,
 
     /// ask the registry at URL first for what is at HOST (may be repeated)
     #[argh(option, arg_name = "HOST=URL")]

@@ -158,11 +158,16 @@ fn escaped(line: &str) -> String {
     line.split_inclusive(' ').map(printable).collect()
 }
 
-/// One line of JSON in ASCII, so that a terminal that shows it does nothing else.
+/// One line of JSON in ASCII, so that a terminal that shows it does nothing else. What is in it as
+/// it came may have had several lines.
 fn json_line(object: &impl Serialize) -> String {
     let text = serde_json::to_string(object).expect("objects here have text keys and plain values");
     let mut line = String::with_capacity(text.len() + 1);
     for character in text.chars() {
+        // In JSON's strings they are escaped, so these stand between its words.
+        if matches!(character, '\n' | '\r' | '\t') {
+            continue;
+        }
         if character.is_ascii() && character != '\x7f' {
             line.push(character);
         } else {

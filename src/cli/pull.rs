@@ -1,7 +1,6 @@
 use std::path::Path;
 
 use argh::{ArgsInfo, FromArgs};
-use windlass::endpoint::Sink;
 use windlass::error::ErrorKind;
 use windlass::reference::Reference;
 use windlass::store::{Durability, Entry, Store};
@@ -110,8 +109,7 @@ impl<'a> Pulling<'a> {
         let durability = if settings.no_sync { Durability::Unsynced } else { Durability::Synced };
         let store = Store::open(Path::new(&settings.store()?), durability)?;
         if !settings.dry_run {
-            // Where nothing can be written the network is not troubled.
-            drop(store.protect(&[])?);
+            store.writable()?;
         }
         let jobs = settings.jobs()?;
         let repositories = images.iter().map(Reference::repository);

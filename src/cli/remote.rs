@@ -52,7 +52,7 @@ impl<'a> Registries<'a> {
             client_certificate: client,
             cert_dirs: settings.certificate_folders(),
             credentials,
-            trusted_realms: connection.trust_realm.clone(),
+            trusted_realms: connection.trust_realm.iter().map(|host| host.0.clone()).collect(),
             proxies: Proxies::from_lookup(|name| settings.variable(name))?,
             mirrors: connection.mirror.iter().map(|mirror| mirror.0.clone()).collect(),
             stall_timeout: settings.stall_timeout,

@@ -161,6 +161,12 @@ impl Settings {
         self.environment.path("HOME")
     }
 
+    /// Where a user's programs keep their settings.
+    fn config_home(&self) -> Option<PathBuf> {
+        let config = self.environment.path("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+        config.or_else(|| Some(self.home()?.join(".config")))
+    }
+
     /// How many requests may be under way at once.
     pub(crate) fn jobs(&self) -> Result<usize, Failure> {
         match (self.jobs, self.environment.text("WINDLASS_JOBS")) {
@@ -182,22 +188,23 @@ impl Settings {
         let home = self.home();
         let below = |base: Option<PathBuf>, path: &str| base.map(|base| base.join(path));
         let docker = self.environment.path("DOCKER_CONFIG");
-        let docker = docker.or_else(|| below(home.clone(), ".docker"));
-        let config = self.environment.path("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
-        let config = config.or_else(|| below(home, ".config"));
+        let docker = docker.or_else(|| below(home, ".docker"));
         [
             below(docker, "config.json"),
             below(self.environment.path("XDG_RUNTIME_DIR"), "containers/auth.json"),
-            below(config, "containers/auth.json"),
+            below(self.config_home(), "containers/auth.json"),
         ]
         .into_iter()
         .flatten()
         .collect()
     }
 
-    /// The folders that certificates for one registry are put in, by its name.
+    /// The folders that certificates for one registry are put in, by its name: the user's own,
+    /// then those of the machine.
     pub(crate) fn certificate_folders(&self) -> Vec<PathBuf> {
-        ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(|path| Path::new(path).into()).into()
+        let own = self.config_home().map(|config| config.join("containers/certs.d"));
+        let machine = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
+        own.into_iter().chain(machine.map(|path| Path::new(path).into())).collect()
     }
 
     /// An environment variable by its name, for proxies.

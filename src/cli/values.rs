@@ -89,6 +89,27 @@ impl FromStr for Seconds {
     }
 }
 
+/// How old something must be: a number of seconds, minutes, hours or days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Age(pub(crate) Duration);
+
+impl FromStr for Age {
+    type Err = ParseValueError;
+
+    fn from_str(text: &str) -> Result<Age, ParseValueError> {
+        let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 24 * 3600)];
+        let unit = units.into_iter().find_map(|(unit, seconds)| {
+            let digits = text.strip_suffix(unit).filter(|digits| !digits.is_empty())?;
+            Some((digits, seconds))
+        });
+        let (digits, seconds) = unit.unwrap_or((if text == "0" { text } else { "-" }, 1));
+        match whole::<u64>(digits).and_then(|count| count.checked_mul(seconds)) {
+            Some(seconds) => Ok(Age(Duration::from_secs(seconds))),
+            None => Err(ParseValueError::new(text, "an age, such as 0, 90s, 30m, 12h or 7d")),
+        }
+    }
+}
+
 /// How the user is told what happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProgressMode {
@@ -147,6 +168,34 @@ impl FromStr for RepositoryName {
     }
 }
 
+/// A host that is trusted: `HOST[:PORT]`, and not a URL, which would trust something else or
+/// nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TrustedHost(pub(crate) String);
+
+impl FromStr for TrustedHost {
+    type Err = ParseValueError;
+
+    fn from_str(text: &str) -> Result<TrustedHost, ParseValueError> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (text, None),
+        };
+        let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => {
+                let is_word = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+                !host.is_empty() && host.bytes().all(is_word)
+            }
+        };
+        let is_port = port.is_none_or(|port| matches!(whole(port), Some(1..=u16::MAX)));
+        match is_host && is_port {
+            true => Ok(TrustedHost(text.to_owned())),
+            false => Err(ParseValueError::new(text, "HOST or HOST:PORT, such as auth.example.com")),
+        }
+    }
+}
+
 /// A mirror of a registry: `HOST=URL`. The error shows no URL: there may be a password in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Mirror(pub(crate) registry::Mirror);
@@ -197,6 +246,31 @@ mod tests {
         assert_eq!(mirror.0.host, "docker.io");
         assert_eq!(mirror.0.url, "http://m:5000/x?a=b");
         refuse::<Mirror>(&["", "a.io", "a.io=", "a.io=m", "=https://m", "tool=https://m", "a/b=c"]);
+    }
+
+    #[test]
+    fn age_has_a_unit_unless_it_is_nothing() {
+        let check = |text: &str, seconds| {
+            assert_eq!(text.parse(), Ok(Age(Duration::from_secs(seconds))), "{text}");
+        };
+        check("0", 0);
+        check("0d", 0);
+        check("90s", 90);
+        check("30m", 1800);
+        check("12h", 43_200);
+        check("7d", 604_800);
+        refuse::<Age>(&[
+            "",
+            "7",
+            "d",
+            "-1s",
+            "+1s",
+            "1.5h",
+            "7 d",
+            "7D",
+            "7w",
+            "99999999999999999d",
+        ]);
     }
 
     #[test]

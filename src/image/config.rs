@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::json::{annotations, nullable_list};
+use super::json::{Object, annotations, nullable_list};
 use super::{Digest, Platform};
 
 /// What an image config says: for whom the image is, how it was made, what it runs.
@@ -87,7 +87,10 @@ impl Config {
     ///
     /// When the bytes are not one JSON object of this form.
     pub fn from_slice(bytes: &[u8]) -> Result<Config, serde_json::Error> {
-        serde_json::from_slice(bytes)
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let config = Config::deserialize(Object(&mut deserializer))?;
+        deserializer.end()?;
+        Ok(config)
     }
 
     /// The platform, if the config names one. An artifact's config does not.

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::json::{annotations, size};
+use super::json::{Object, annotations, optional_list, size};
 use super::{Digest, MediaType, Platform};
 
 /// What leads to content: its type, digest and size, and what else is said of it.
@@ -11,7 +11,7 @@ use super::{Digest, MediaType, Platform};
 ///
 /// [spec]: https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", remote = "Self")]
 pub struct Descriptor {
     /// What kind of content it is; empty if nobody says.
     #[serde(default)]
@@ -22,7 +22,7 @@ pub struct Descriptor {
     #[serde(deserialize_with = "size")]
     pub size: u64,
     /// Where else the content may be had. Never followed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_list")]
     pub urls: Option<Vec<String>>,
     /// What else its author says of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "annotations")]
@@ -36,6 +36,18 @@ pub struct Descriptor {
     /// The type of an artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Descriptor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Descriptor, D::Error> {
+        Descriptor::deserialize(Object(deserializer))
+    }
+}
+
+impl Serialize for Descriptor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Descriptor::serialize(self, serializer)
+    }
 }
 
 impl Descriptor {

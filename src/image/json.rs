@@ -3,7 +3,28 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// Most entries of a list or a map from outside. Two bytes of a document may be an entry, and an
+/// entry a hundred bytes of memory: what is read is to take about as much as its document.
+const ENTRIES_LIMIT: usize = 10_000;
+
+/// A deserializer of structs that are objects. serde also takes an array of the values of the
+/// fields for a struct, which no other reader of these documents does.
+pub(crate) struct Object<D>(pub(crate) D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Object<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
 
 /// A size in bytes: whole, not negative, and at most what the spec's signed 64 bits hold.
 pub(crate) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -29,7 +50,48 @@ pub(crate) fn annotations<'de, D: Deserializer<'de>>(
 pub(crate) fn nullable_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
-    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+    Ok(optional_list(deserializer)?.unwrap_or_default())
+}
+
+/// A list that may not be there.
+pub(crate) fn optional_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    Ok(Option::<Bounded<T>>::deserialize(deserializer)?.map(|list| list.0))
+}
+
+/// A list that is not too long.
+struct Bounded<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bounded<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bounded<T>, D::Error> {
+        struct BoundedVisitor<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for BoundedVisitor<T> {
+            type Value = Bounded<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Bounded<T>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = access.next_element()? {
+                    if items.len() == ENTRIES_LIMIT {
+                        return Err(too_many());
+                    }
+                    items.push(item);
+                }
+                Ok(Bounded(items))
+            }
+        }
+
+        deserializer.deserialize_seq(BoundedVisitor(std::marker::PhantomData))
+    }
+}
+
+fn too_many<E: Error>() -> E {
+    E::custom(format_args!("expected at most {ENTRIES_LIMIT} entries, got more"))
 }
 
 /// A map without equal keys, in the order of the document.
@@ -52,6 +114,9 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Ordered<V> {
                 while let Some((key, value)) = access.next_entry::<String, V>()? {
                     if !seen.insert(key.clone()) {
                         return Err(A::Error::custom(format_args!("duplicate key {key:?}")));
+                    }
+                    if entries.len() == ENTRIES_LIMIT {
+                        return Err(too_many());
                     }
                     entries.push((key, value));
                 }

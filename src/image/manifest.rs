@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::json::annotations;
+use super::json::{Object, annotations, optional_list};
 use super::{Algorithm, Descriptor, Digest, MediaType};
 
 /// Most bytes of a manifest, an index or an image config that are read into memory: 4 MiB, the
@@ -15,9 +15,6 @@ pub const MANIFEST_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// Most layers of an image. Runtimes stop at 128; ten times that is no image but an attack.
 const LAYERS_LIMIT: usize = 1024;
-
-/// Most children of an index.
-const CHILDREN_LIMIT: usize = 10_000;
 
 /// A manifest: the exact bytes it was read from, and what they say.
 ///
@@ -72,16 +69,16 @@ pub struct Index {
 
 /// Every field by which one document could be taken for two things.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", remote = "Self")]
 struct Shape {
     schema_version: Option<u64>,
     #[serde(default)]
     media_type: Option<MediaType>,
     #[serde(default)]
     config: Option<Descriptor>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_list")]
     layers: Option<Vec<Descriptor>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_list")]
     manifests: Option<Vec<Descriptor>>,
     #[serde(default)]
     fs_layers: Option<serde::de::IgnoredAny>,
@@ -89,6 +86,12 @@ struct Shape {
     artifact_type: Option<String>,
     #[serde(default, deserialize_with = "annotations")]
     annotations: BTreeMap<String, String>,
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Shape, D::Error> {
+        Shape::deserialize(Object(deserializer))
+    }
 }
 
 impl Manifest {
@@ -135,14 +138,9 @@ impl Manifest {
         }
         let declared = declared.filter(|declared| declared.is_manifest());
         let document = match (shape.manifests, shape.config, shape.layers) {
-            (Some(manifests), None, None) if manifests.len() <= CHILDREN_LIMIT => {
-                Document::Index(Index { manifests, annotations: shape.annotations })
-            }
+            // There is nothing beside it, as was seen above.
             (Some(manifests), ..) => {
-                return Err(ManifestError(format!(
-                    "expected at most {CHILDREN_LIMIT} manifests, got {}",
-                    manifests.len()
-                )));
+                Document::Index(Index { manifests, annotations: shape.annotations })
             }
             (None, Some(config), Some(layers)) if layers.len() <= LAYERS_LIMIT => {
                 Document::Image(Box::new(ImageManifest {

@@ -1,9 +1,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::json::nullable_list;
+use super::json::{Object, nullable_list};
 
 /// What an image runs on.
 ///
@@ -11,6 +11,7 @@ use super::json::nullable_list;
 ///
 /// [spec]: https://github.com/opencontainers/image-spec/blob/v1.1.1/image-index.md#image-index-property-descriptions
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Platform {
     /// The operating system, by Go's name: `linux`.
     pub os: String,
@@ -30,6 +31,18 @@ pub struct Platform {
         deserialize_with = "nullable_list"
     )]
     pub os_features: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Platform {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Platform, D::Error> {
+        Platform::deserialize(Object(deserializer))
+    }
+}
+
+impl Serialize for Platform {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Platform::serialize(self, serializer)
+    }
 }
 
 impl Platform {

@@ -74,8 +74,14 @@ impl Remote {
         .context(|| format!("reading blob {}", blob.digest))
     }
 
-    /// Past mirrors, caches and kept connections.
+    /// Past mirrors, caches and kept connections: what came before was wrong. A mirror that it
+    /// came from may have more of that kind.
     pub(super) fn open_blob_afresh(&self, blob: &Descriptor) -> Result<Content> {
+        for mirror in self.registry.mirrors().filter(|it| it.habits.has_served(&blob.digest)) {
+            let host = mirror.origin().authority();
+            log::warn!("mirror {host} gave wrong content for {}, going on without it", blob.digest);
+            mirror.down.store(true, Ordering::SeqCst);
+        }
         let server = self.registry.server();
         self.get_blob(server, blob, None, Freshness::Afresh)
             .and_then(|response| self.whole(server, blob, 0, response, Label::Believed))

@@ -197,6 +197,34 @@ mod tests {
     }
 
     #[test]
+    fn challenges_of_known_registries_say_what_to_do() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/challenges");
+        let mut count = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            for line in std::fs::read_to_string(&path).unwrap().lines() {
+                count += 1;
+                let challenges = parse([line]);
+                let two = line.contains(",Basic ");
+                assert_eq!(challenges.len(), if two { 2 } else { 1 }, "{line}");
+                // Every parameter that is in quotes there, and none more.
+                let params: usize = challenges.iter().map(|challenge| challenge.params.len()).sum();
+                assert_eq!(line.matches("=\"").count(), params, "{line}");
+                let Some((_, realm)) = line.split_once("realm=\"") else { panic!("{line}") };
+                let realm = realm.split('"').next().unwrap();
+                match choose(&challenges).unwrap() {
+                    Demand::Basic => assert!(line[..5].eq_ignore_ascii_case("basic"), "{line}"),
+                    Demand::Bearer { realm: found, service } => {
+                        assert_eq!(found, realm);
+                        assert_eq!(service.is_some(), line.contains("service="), "{line}");
+                    }
+                }
+            }
+        }
+        assert!(count > 20, "{count} are too few: where are the fixtures?");
+    }
+
+    #[test]
     fn token_is_preferred_to_password_in_any_order() {
         let bearer = || Some(Demand::Bearer { realm: "a".into(), service: None });
         for (header, expected) in [

@@ -45,6 +45,11 @@ impl Habits {
         host.is_none_or(|host| !known.refuses.contains(host))
     }
 
+    /// Whether the blob, or a part of it, came from here.
+    pub(super) fn has_served(&self, blob: &Digest) -> bool {
+        self.known().served.contains_key(blob)
+    }
+
     /// The blob came from `host`.
     pub(super) fn served(&self, blob: Digest, host: &Origin) {
         let mut known = self.known();

@@ -9,6 +9,7 @@ use super::problem::{foreign, problem};
 use super::server::Question;
 use super::url::Url;
 use crate::error::{Context, Error, Result};
+use crate::image::Digest;
 use crate::printable::printable;
 use crate::reference::is_tag;
 
@@ -25,8 +26,9 @@ const PAGES: usize = 10_000;
 pub struct Tags {
     remote: Remote,
     next: Next,
-    /// Where the pages were, to notice when they lead in circles.
-    seen: HashSet<String>,
+    /// Where the pages were, to notice when they lead in circles; hashed, for a registry may make
+    /// them long.
+    seen: HashSet<Digest>,
 }
 
 enum Next {
@@ -85,8 +87,8 @@ impl Tags {
                     let message = format!("the next page of tags is at another host: {next}");
                     return Err(Error::content(message));
                 }
-                let mut seen = self.seen.iter().map(String::as_str).chain([url.target()]);
-                if seen.any(|seen| seen == next.target()) {
+                let place = Digest::of(next.target().as_bytes());
+                if self.seen.contains(&place) || next.target() == url.target() {
                     return Err(Error::content(format!("pages of tags lead in circles: {next}")));
                 }
                 if self.seen.len() >= PAGES {
@@ -96,7 +98,7 @@ impl Tags {
             }
             None => Next::End,
         };
-        self.seen.insert(url.target().to_owned());
+        self.seen.insert(Digest::of(url.target().as_bytes()));
         self.next = next;
         let tags = document.tags.unwrap_or_default().into_iter().flatten();
         Ok(Some(tags.filter(|tag| is_tag_or_skipped(tag)).collect()))

@@ -1,4 +1,4 @@
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{Mode, OFlags};
 
 use super::Durability;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, Result};
 
 /// Opens a regular file to read, or says that there is none.
 ///
@@ -30,14 +30,66 @@ fn not_regular(path: &Path) -> Error {
     Error::content(format!("`{}` is not a regular file", path.display()))
 }
 
-/// Makes a folder and those above it.
-pub(super) fn create_folder(path: &Path, mode: u32) -> Result<()> {
+/// Opens a file of our own to read and write; makes it if it is not there.
+///
+/// A link is not followed here either: a store may have been made by anyone.
+pub(super) fn open_own(path: &Path) -> Result<File> {
+    let flags = OFlags::RDWR
+        | OFlags::CREATE
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::NOCTTY
+        | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)) {
+        Ok(descriptor) => File::from(descriptor),
+        Err(rustix::io::Errno::LOOP) => return Err(not_regular(path)),
+        Err(error) => {
+            return Err(io::Error::from(error)).context(|| format!("opening `{}`", path.display()));
+        }
+    };
+    let metadata = file.metadata().context(|| format!("reading `{}`", path.display()))?;
+    if metadata.is_file() { Ok(file) } else { Err(not_regular(path)) }
+}
+
+/// Whether `path` still leads to `file`, and not to another or to none.
+pub(super) fn is_same(file: &File, path: &Path) -> Result<bool> {
+    let reading = || format!("reading `{}`", path.display());
+    let ours = file.metadata().context(reading)?;
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).context(reading),
+    }
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("removing `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a folder and those above it, each so that it survives a power cut.
+pub(super) fn create_folder(path: &Path, mode: u32, durability: Durability) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .context(|| format!("creating `{}`", path.display()))
+    let creating = || format!("creating `{}`", path.display());
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let make = || fs::DirBuilder::new().mode(mode).create(path);
+    let made = match (make(), parent) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            create_folder(parent, mode, durability)?;
+            make()
+        }
+        (made, _) => made,
+    };
+    match made {
+        Ok(()) => sync_folder(parent.unwrap_or(Path::new(".")), durability),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error).context(creating),
+    }
 }
 
 /// Makes what was renamed or created in a folder survive a power cut.
@@ -50,13 +102,62 @@ pub(super) fn sync_folder(path: &Path, durability: Durability) -> Result<()> {
     }
 }
 
+/// A file that this process has locked. Let go when dropped, even if a child that is being started
+/// has the file too.
+pub(super) struct Locked(File);
+
+impl Locked {
+    /// Waits for whoever has it.
+    pub(super) fn exclusive(file: File) -> io::Result<Locked> {
+        file.lock()?;
+        Ok(Locked(file))
+    }
+
+    /// Waits for whoever has it exclusive.
+    pub(super) fn shared(file: File) -> io::Result<Locked> {
+        file.lock_shared()?;
+        Ok(Locked(file))
+    }
+
+    /// Gives the file back if somebody else has it.
+    pub(super) fn try_exclusive(file: File) -> io::Result<Result<Locked, File>> {
+        match file.try_lock() {
+            Ok(()) => Ok(Ok(Locked(file))),
+            Err(TryLockError::WouldBlock) => Ok(Err(file)),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl std::ops::Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Locked {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.0
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            log::debug!("unlocking: {error}");
+        }
+    }
+}
+
 /// A file being written under a name of its own; if it is dropped before
 /// [`commit`](Temporary::commit), it is removed.
 ///
 /// It is locked as long as its process lives, so that collecting garbage can tell it from one
 /// that was left behind.
 pub(super) struct Temporary {
-    pub(super) file: File,
+    pub(super) file: Locked,
     path: PathBuf,
     committed: bool,
 }
@@ -69,7 +170,8 @@ impl Temporary {
             let path = folder.join(format!("{}-{count}", std::process::id()));
             match File::options().read(true).write(true).create_new(true).open(&path) {
                 Ok(file) => {
-                    file.lock().context(|| format!("locking `{}`", path.display()))?;
+                    let file = Locked::exclusive(file)
+                        .context(|| format!("locking `{}`", path.display()))?;
                     let metadata =
                         file.metadata().context(|| format!("reading `{}`", path.display()))?;
                     // Between creating and locking it looked as if nobody owned it.
@@ -91,7 +193,8 @@ impl Temporary {
 
     /// Gives the file its final name, replacing what has it. The folder is not synced.
     pub(super) fn commit(mut self, target: &Path, durability: Durability) -> Result<()> {
-        finish(&self.file, &self.path, target, durability)?;
+        sync(&self.file, &self.path, durability)?;
+        publish(&self.path, target)?;
         self.committed = true;
         Ok(())
     }
@@ -113,21 +216,24 @@ pub(super) fn protect(file: &File, path: &Path) -> Result<()> {
         .context(|| format!("protecting `{}`", path.display()))
 }
 
-/// Syncs a complete file and gives it its final name.
-pub(super) fn finish(
-    file: &File,
-    path: &Path,
-    target: &Path,
-    durability: Durability,
-) -> Result<()> {
-    if durability == Durability::Synced {
-        file.sync_all().context(|| format!("syncing `{}`", path.display()))?;
+/// Makes the content of a file survive a power cut.
+pub(super) fn sync(file: &File, path: &Path, durability: Durability) -> Result<()> {
+    match durability {
+        Durability::Unsynced => Ok(()),
+        Durability::Synced => file.sync_all().context(|| format!("syncing `{}`", path.display())),
     }
+}
+
+/// Gives a complete file its final name.
+pub(super) fn publish(path: &Path, target: &Path) -> Result<()> {
+    let creating = || format!("creating `{}`", target.display());
     match fs::rename(path, target) {
+        // No tool puts a folder there. An empty one is in nobody's way.
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-            Err(ErrorKind::Local(format!("`{}` is a folder", target.display())).into())
+            fs::remove_dir(target).context(creating)?;
+            fs::rename(path, target).context(creating)
         }
-        renamed => renamed.context(|| format!("creating `{}`", target.display())),
+        renamed => renamed.context(creating),
     }
 }
 

@@ -39,6 +39,18 @@ impl Layout {
         self.blobs_of(digest.algorithm()).join(digest.hex())
     }
 
+    /// The folders that are ours alone, each after the one that it is in.
+    pub(super) fn private_folders(&self) -> [PathBuf; 5] {
+        [self.private(), self.partials(), self.temporary(), self.locks(), self.leases()]
+    }
+
+    /// All folders, of which none may be anything else.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        let algorithms = [Algorithm::Sha256, Algorithm::Sha512].map(|it| self.blobs_of(it));
+        let shared = std::iter::once(self.blobs()).chain(algorithms);
+        shared.chain(self.private_folders()).collect()
+    }
+
     /// What is ours alone; other tools leave it be.
     pub(super) fn private(&self) -> PathBuf {
         self.root.join(".windlass")

@@ -3,25 +3,43 @@
 //! Every blob is complete and verified before it is visible, and a name is written after all that
 //! it leads to, so whatever dies at whatever moment, what a name leads to is there.
 
+mod change;
+mod check;
+mod collect;
 mod file;
+mod find;
+mod finding;
+mod hashing;
 mod layout;
 mod lock;
 mod names;
 mod partial;
 mod ranges;
 mod read;
+mod record;
+mod repair;
+mod scan;
+mod scrub;
+mod sweep;
+mod tree;
+mod usage;
 mod write;
 
 use std::io::Read;
 use std::path::Path;
 
 use layout::Layout;
+use partial::Distrusted;
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::image::Algorithm;
 
+pub use change::Removal;
+pub use collect::{Amount, Collected, Collection};
+pub use finding::{Checked, Finding, Problem, Report};
 pub use names::Entry;
 pub use read::Summary;
+pub use repair::Repair;
+pub use usage::Usage;
 
 /// Whether what is stored survives a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +55,7 @@ pub enum Durability {
 pub struct Store {
     layout: Layout,
     durability: Durability,
+    distrusted: Distrusted,
 }
 
 impl Store {
@@ -49,7 +68,8 @@ impl Store {
     /// When there is something else at `root`, or a layout of a version that is not known.
     pub fn open(root: &Path, durability: Durability) -> Result<Store> {
         let opening = || format!("opening the store `{}`", root.display());
-        let store = Store { layout: Layout::new(root), durability };
+        let store =
+            Store { layout: Layout::new(root), durability, distrusted: Distrusted::default() };
         match std::fs::metadata(root) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(store),
             Err(error) => return Err(error).context(opening),
@@ -59,14 +79,10 @@ impl Store {
             }
             Ok(_) => {}
         }
-        for folder in [
-            store.layout.blobs(),
-            store.layout.blobs_of(Algorithm::Sha256),
-            store.layout.blobs_of(Algorithm::Sha512),
-            store.layout.private(),
-        ] {
-            let real = std::fs::symlink_metadata(&folder).is_ok_and(|it| !it.is_dir());
-            if real {
+        for folder in store.layout.folders() {
+            // A link would lead what is written out of the store.
+            let other = std::fs::symlink_metadata(&folder).is_ok_and(|it| !it.is_dir());
+            if other {
                 let message = format!("`{}` is not a folder", folder.display());
                 return Err(Error::content(message)).context(opening);
             }

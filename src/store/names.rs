@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 
 use super::file;
 use super::layout::Layout;
+use super::read::Summary;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::json::Ordered;
-use crate::image::{Descriptor, Digest};
+use crate::image::{Descriptor, Digest, Platform};
 
 /// The name of an entry.
 ///
@@ -24,6 +25,10 @@ const ORIGIN: &str = "io.windlass.origin";
 const SIZE: &str = "io.windlass.size";
 /// When the image was made, as its config says.
 const CREATED: &str = "io.windlass.created";
+/// The platforms that are stored, separated by commas.
+const PLATFORMS: &str = "io.windlass.platforms";
+/// The name that containerd gives it.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// Most bytes of an `index.json`: names and descriptors of some 100,000 images.
 const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
@@ -52,12 +57,19 @@ impl Entry {
         self.annotation(ORIGIN)
     }
 
-    pub(super) fn size(&self) -> Option<u64> {
-        self.annotation(SIZE)?.parse().ok()
-    }
-
-    pub(super) fn created(&self) -> Option<&str> {
-        self.annotation(CREATED)
+    /// What the entry says of what it leads to, if it was windlass who wrote it.
+    pub(super) fn noted(&self) -> Option<Summary> {
+        let size = self.annotation(SIZE)?.parse().ok()?;
+        let created = self.annotation(CREATED).map(str::to_owned);
+        let platforms = match (&self.descriptor.platform, self.annotation(PLATFORMS)) {
+            (Some(platform), _) => vec![platform.clone()],
+            (None, Some("")) => Vec::new(),
+            (None, Some(list)) => {
+                list.split(',').map(|it| it.parse().ok()).collect::<Option<_>>()?
+            }
+            (None, None) => return None,
+        };
+        Some(Summary { platforms, size, created })
     }
 
     fn annotation(&self, key: &str) -> Option<&str> {
@@ -69,8 +81,7 @@ impl Entry {
 pub(super) struct Note {
     pub(super) resolved: Digest,
     pub(super) origin: Option<String>,
-    pub(super) size: u64,
-    pub(super) created: Option<String>,
+    pub(super) summary: Summary,
 }
 
 /// The `index.json` of an image layout, with everything in it that is not ours as it was.
@@ -92,7 +103,7 @@ impl Names {
         let Some(file) = file::open(&path)? else { return Names::parse(EMPTY).context(reading) };
         let mut bytes = Vec::new();
         file.take(INDEX_LIMIT + 1).read_to_end(&mut bytes).context(reading)?;
-        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > INDEX_LIMIT {
+        if as_u64(bytes.len()) > INDEX_LIMIT {
             let message = format!("expected at most {INDEX_LIMIT} bytes, there are more");
             return Err(Error::content(message)).context(reading);
         }
@@ -114,7 +125,12 @@ impl Names {
         Ok(Names { fields, manifests: manifests.unwrap_or_default() })
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    /// The index as it is to be written.
+    ///
+    /// # Errors
+    ///
+    /// If it were larger than what is ever read again.
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
         let list: Vec<&str> = self.manifests.iter().map(|raw| raw.get()).collect();
         let list = format!("[{}]", list.join(","));
         let mut fields: Vec<String> = Vec::new();
@@ -125,7 +141,13 @@ impl Names {
         if !self.fields.iter().any(|(key, _)| key == "manifests") {
             fields.push(format!("\"manifests\":{list}"));
         }
-        format!("{{{}}}", fields.join(",")).into_bytes()
+        let bytes = format!("{{{}}}", fields.join(",")).into_bytes();
+        if as_u64(bytes.len()) > INDEX_LIMIT {
+            let message =
+                format!("expected an index of at most {INDEX_LIMIT} bytes, it grows larger");
+            return Err(ErrorKind::Local(message).into());
+        }
+        Ok(bytes)
     }
 
     /// The entries that can be understood; of several with one name the last. Those without a
@@ -149,18 +171,33 @@ impl Names {
             platform: target.platform.clone(),
             ..Descriptor::new(target.media_type.clone(), target.digest, target.size)
         };
+        let Summary { platforms, size, created } = &note.summary;
+        let platforms: Vec<String> = platforms.iter().map(Platform::to_string).collect();
         let notes = [
-            (REF_NAME, Some(name.to_owned())),
             (RESOLVED, Some(note.resolved.to_string())),
             (ORIGIN, note.origin.clone()),
-            (SIZE, Some(note.size.to_string())),
-            (CREATED, note.created.clone()),
+            (SIZE, Some(size.to_string())),
+            (CREATED, created.clone()),
+            (PLATFORMS, Some(platforms.join(",")).filter(|_| target.platform.is_none())),
         ];
         for (key, value) in notes {
             if let Some(value) = value {
                 descriptor.annotations.insert(key.into(), value);
             }
         }
+        self.put(name, descriptor)
+    }
+
+    /// Lets `name` mean what `entry` does, with all that is known of it. Says whether that changes
+    /// anything.
+    pub(super) fn copy(&mut self, entry: &Entry, name: &str) -> Result<bool> {
+        let mut descriptor = entry.descriptor.clone();
+        descriptor.annotations.remove(CONTAINERD_NAME);
+        self.put(name, descriptor)
+    }
+
+    fn put(&mut self, name: &str, mut descriptor: Descriptor) -> Result<bool> {
+        descriptor.annotations.insert(REF_NAME.into(), name.into());
         let raw = serde_json::value::to_raw_value(&descriptor)
             .map_err(|error| Error::new(ErrorKind::Other(error.to_string())))?;
         let is_it = |raw: &RawValue| parse_entry(raw).is_some_and(|entry| entry.name == name);
@@ -174,10 +211,35 @@ impl Names {
         self.manifests.push(raw);
         Ok(true)
     }
+
+    /// Removes every entry that `goes` says.
+    pub(super) fn remove(&mut self, goes: impl Fn(&Entry) -> bool) {
+        self.manifests.retain(|raw| !parse_entry(raw).is_some_and(|entry| goes(&entry)));
+    }
+
+    /// What all entries lead to, those of a repeated name too: other tools may take the first.
+    pub(super) fn roots(&self) -> impl Iterator<Item = Root<'_>> {
+        self.manifests.iter().map(|raw| match parse_entry(raw) {
+            Some(entry) => Root::Entry(Box::new(entry)),
+            None => Root::Unknown(raw.get()),
+        })
+    }
 }
 
-const EMPTY: &[u8] =
+/// One element of the index.
+pub(super) enum Root<'a> {
+    Entry(Box<Entry>),
+    /// The JSON of something that we do not understand.
+    Unknown(&'a str),
+}
+
+/// An index without entries.
+pub(super) const EMPTY: &[u8] =
     br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
+fn as_u64(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
 
 fn parse_entry(raw: &RawValue) -> Option<Entry> {
     let descriptor: Descriptor = serde_json::from_str(raw.get()).ok()?;
@@ -218,7 +280,8 @@ mod tests {
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     fn note() -> Note {
-        Note { resolved: DIGEST.parse().unwrap(), origin: None, size: 5, created: None }
+        let summary = Summary { platforms: Vec::new(), size: 5, created: None };
+        Note { resolved: DIGEST.parse().unwrap(), origin: None, summary }
     }
 
     fn target() -> Descriptor {
@@ -231,7 +294,7 @@ mod tests {
         let mut names = Names::parse(text.as_bytes()).unwrap();
         assert!(names.set("a/b:c", &target(), &note()).unwrap());
         assert!(!names.set("a/b:c", &target(), &note()).unwrap(), "nothing changes");
-        let text = String::from_utf8(names.to_bytes()).unwrap();
+        let text = String::from_utf8(names.to_bytes().unwrap()).unwrap();
         assert!(
             text.starts_with(r#"{"x":[1, 2],"manifests":[{"odd":true},7,{"mediaType":"#),
             "{text}"

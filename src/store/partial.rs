@@ -1,18 +1,21 @@
-use std::fs::{self, File, TryLockError};
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::Durability;
-use super::file::{self, Temporary};
+use super::file::{self, Locked, Temporary};
+use super::hashing::{Shared, State};
 use super::layout::Layout;
-use super::ranges::{Ranges, Record};
+use super::ranges::Ranges;
+use super::record::{self, RecordFile};
 use crate::endpoint::Draft;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::image::{Descriptor, Digest, Hasher};
+use crate::image::{Descriptor, Digest};
 
 /// New bytes after which the record of what is there is written again: 256 KiB is what a
 /// `kill -9` costs at the most for each connection.
@@ -22,16 +25,8 @@ const RECORD_STEP: u64 = 256 * 1024;
 /// millisecond, less than handing over is worth.
 const HASH_ASIDE_FROM: u64 = 1024 * 1024;
 
-/// The hashing thread is woken each time the bytes that it can hash reach a multiple of this:
-/// often enough to keep up, rarely enough to cost nothing.
-const HASH_NOTIFY_STEP: u64 = 1024 * 1024;
-
-/// A record has at most some dozen ranges; more bytes than this are not one.
-const RECORD_LIMIT: usize = 64 * 1024;
-
-/// How many bytes the hashing thread reads at a time. They were written a moment ago, and this
-/// much of them is still in the processor's cache.
-const HASH_BUFFER: usize = 256 * 1024;
+/// How many bytes are copied at a time from the partial file of somebody who is stuck.
+const COPY_BUFFER: usize = 256 * 1024;
 
 /// A blob being received into the store: a file, and which ranges of it are there.
 ///
@@ -46,32 +41,15 @@ pub(super) struct Partial {
     place: Place,
 }
 
-/// What the threads that write and the one that hashes look at together.
-struct Shared {
-    file: File,
-    path: PathBuf,
-    size: u64,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    ranges: Ranges,
-    /// Bytes that were there when the record was last written.
-    recorded: u64,
-    /// Has seen the first `hashed` bytes; the hashing thread, if there is one, has it instead.
-    hasher: Option<Hasher>,
-    hashed: u64,
-    /// Nothing more will be written, and the digest does not matter.
-    abandoned: bool,
-}
-
 enum Place {
     /// Under the blob's own name, where any process finds it.
-    Named { path: PathBuf, record: File, record_path: PathBuf, record_len: Mutex<usize> },
+    Named { record: RecordFile, lock: Locked },
     /// Under a temporary name, because somebody else is stuck with the named one.
-    Temporary(Option<Temporary>),
+    Temporary { file: Option<Temporary>, distrusted: Distrusted },
 }
+
+/// Blobs of which somebody else had received something wrong, so that it is not taken over again.
+pub(super) type Distrusted = Arc<Mutex<HashSet<Digest>>>;
 
 /// What came of the attempt to own a blob's partial file.
 pub(super) enum Claimed {
@@ -88,29 +66,25 @@ impl Partial {
         durability: Durability,
     ) -> Result<Claimed> {
         let path = layout.partial(blob.digest);
-        let record_path = layout.partial_record(blob.digest);
         let file = loop {
-            let file = open_partial(&path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    return Ok(Claimed::Theirs(progress(&record_path)));
-                }
-                Err(TryLockError::Error(error)) => {
-                    return Err(error).context(|| format!("locking `{}`", path.display()));
-                }
-            }
+            let file = Locked::try_exclusive(open(&path)?)
+                .context(|| format!("locking `{}`", path.display()))?;
+            let file = match file {
+                Ok(file) => file,
+                Err(theirs) => return Ok(Claimed::Theirs(progress(&theirs))),
+            };
             // Whoever had it before may have committed it: then this is the blob, not a partial.
-            if is_same_file(&file, &path)? {
+            if file::is_same(&file, &path)? {
                 break file;
             }
         };
-        let record = open_partial(&record_path)?;
-        let (ranges, record_len) = read_record(&record, &record_path, &file, blob.size)?;
+        let record_path = layout.partial_record(blob.digest);
+        let (record, ranges) = RecordFile::open(record_path, &file, blob.size)?;
         // What is not known to be there must not be part of the blob.
         file.set_len(ranges.end()).context(|| format!("cutting `{}`", path.display()))?;
-        let record_len = Mutex::new(record_len);
-        let place = Place::Named { path: path.clone(), record, record_path, record_len };
+        let lock = file;
+        let file = clone(&lock, &path)?;
+        let place = Place::Named { record, lock };
         let partial = Partial::start(layout, blob, durability, (file, path), place, ranges)?;
         // What the old record said in error must not be believed by the next process.
         partial.record(&partial.shared.lock().ranges)?;
@@ -119,26 +93,46 @@ impl Partial {
 
     /// How many bytes of `blob` are there from an earlier attempt.
     pub(super) fn partial_len(layout: &Layout, blob: &Descriptor) -> Result<u64> {
-        let (path, record_path) = (layout.partial(blob.digest), layout.partial_record(blob.digest));
-        let (Some(file), Some(record)) = (file::open(&path)?, file::open(&record_path)?) else {
-            return Ok(0);
-        };
-        let (ranges, _) = read_record(&record, &record_path, &file, blob.size)?;
-        Ok(ranges.len())
+        Ok(Partial::left(layout, blob)?.map_or(0, |(_, ranges)| ranges.len()))
     }
 
-    /// Begins to receive `blob` under a temporary name.
-    pub(super) fn temporary(
+    /// What is there of `blob`, whoever is at it.
+    fn left(layout: &Layout, blob: &Descriptor) -> Result<Option<(File, Ranges)>> {
+        let (path, record_path) = (layout.partial(blob.digest), layout.partial_record(blob.digest));
+        let (Some(file), Some(record)) = (file::open(&path)?, file::open(&record_path)?) else {
+            return Ok(None);
+        };
+        let (ranges, _) = record::parse(&record, &file, blob.size)
+            .context(|| format!("reading `{}`", record_path.display()))?;
+        Ok(Some((file, ranges)))
+    }
+
+    /// Begins to receive `blob` under a temporary name, with what somebody who is stuck has got.
+    ///
+    /// They never write again where their record says that something is. If it is wrong all the
+    /// same, the digest shows it, and the next time nothing is taken from them.
+    pub(super) fn beside(
         layout: &Layout,
         blob: &Descriptor,
         durability: Durability,
+        distrusted: &Distrusted,
     ) -> Result<Partial> {
         let temporary = Temporary::create(&layout.temporary())?;
         let path = temporary.path().to_owned();
-        let file =
-            temporary.file.try_clone().context(|| format!("opening `{}`", path.display()))?;
-        let place = Place::Temporary(Some(temporary));
-        Partial::start(layout, blob, durability, (file, path), place, Ranges::default())
+        let file = clone(&temporary.file, &path)?;
+        let mut ranges = Ranges::default();
+        let trusted =
+            !distrusted.lock().unwrap_or_else(PoisonError::into_inner).contains(&blob.digest);
+        if trusted && let Ok(Some((theirs, there))) = Partial::left(layout, blob) {
+            for range in there.iter() {
+                copy(&theirs, &temporary.file, range.clone())
+                    .context(|| format!("copying to `{}`", path.display()))?;
+                ranges.insert(range.clone());
+            }
+        }
+        let distrusted = Arc::clone(distrusted);
+        let place = Place::Temporary { file: Some(temporary), distrusted };
+        Partial::start(layout, blob, durability, (file, path), place, ranges)
     }
 
     fn start(
@@ -149,15 +143,11 @@ impl Partial {
         place: Place,
         ranges: Ranges,
     ) -> Result<Partial> {
-        let recorded = ranges.len();
-        let hasher = Some(blob.digest.algorithm().hasher());
-        let state = State { ranges, recorded, hasher, hashed: 0, abandoned: false };
-        let (state, changed) = (Mutex::new(state), Condvar::new());
-        let shared = Arc::new(Shared { file, path, size: blob.size, state, changed });
+        let shared = Arc::new(Shared::new(file, path, blob, ranges));
         let hashing = if blob.size > HASH_ASIDE_FROM {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name("hash".into()).stack_size(64 * 1024);
-            Some(thread.spawn(move || shared.hash_behind()).context(|| "starting a thread")?)
+            Some(thread.spawn(move || shared.hash_all()).context(|| "starting a thread")?)
         } else {
             None
         };
@@ -165,21 +155,65 @@ impl Partial {
         Ok(Partial { shared, hashing, digest, target, durability, place })
     }
 
+    /// Writes, and notes that it is there.
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<MutexGuard<'_, State>> {
+        let shared = &self.shared;
+        let end = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if end > shared.size {
+            return Err(ErrorKind::Size { expected: shared.size, got: end }.into());
+        }
+        shared.file.write_all_at(bytes, offset).map_err(|error| self.not_written(error))?;
+        let mut state = shared.note(offset..end);
+        let there = state.ranges.len();
+        if there - state.recorded >= RECORD_STEP {
+            self.record(&state.ranges)?;
+            state.recorded = there;
+        }
+        Ok(state)
+    }
+
     /// Removes the files, because their content is wrong or the blob is there already.
     pub(super) fn remove(&self) -> Result<()> {
-        if let Place::Named { path, record_path, .. } = &self.place {
-            remove(record_path)?;
-            remove(path)?;
+        match &self.place {
+            // The record goes first: one without its file would be taken for that of the next.
+            Place::Named { record, .. } => {
+                file::remove(record.path())?;
+                file::remove(&self.shared.path)
+            }
+            Place::Temporary { distrusted, .. } => {
+                distrusted.lock().unwrap_or_else(PoisonError::into_inner).insert(self.digest);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// The same, unless the name is no longer ours: after a commit another process may have it.
     fn remove_own(&self) -> Result<()> {
         match &self.place {
-            Place::Named { path, .. } if is_same_file(&self.shared.file, path)? => self.remove(),
+            Place::Named { lock, .. } if file::is_same(lock, &self.shared.path)? => self.remove(),
             _ => Ok(()),
         }
+    }
+
+    fn record(&self, ranges: &Ranges) -> Result<()> {
+        match &self.place {
+            Place::Named { record, .. } => record.write(ranges, self.shared.size),
+            Place::Temporary { .. } => Ok(()),
+        }
+    }
+
+    /// Says of a write that failed for want of space how much space is wanted.
+    fn not_written(&self, error: io::Error) -> Error {
+        let kind = error.kind();
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        let error = if full.contains(&kind) {
+            let lacking = self.shared.size - self.shared.lock().ranges.len();
+            let message = format!("{error}: room for {lacking} more bytes is needed");
+            io::Error::new(kind, message)
+        } else {
+            error
+        };
+        Error::from(error).context(format!("writing `{}`", self.shared.path.display()))
     }
 
     /// The digest of all that is there.
@@ -188,66 +222,7 @@ impl Partial {
             Some(thread) => thread
                 .join()
                 .map_err(|_| Error::new(ErrorKind::Other("the hashing thread panicked".into())))?,
-            None => self.shared.hash_behind(),
-        }
-    }
-
-    /// Writes down what is there. The one `pwrite` is small enough to be there whole or not at
-    /// all when the process dies; after a power cut the digest finds what is wrong.
-    fn record(&self, ranges: &Ranges) -> Result<()> {
-        let Place::Named { record, record_path, record_len, .. } = &self.place else {
-            return Ok(());
-        };
-        let mut text = serde_json::to_vec(&ranges.to_record(self.shared.size))
-            .map_err(|error| Error::new(ErrorKind::Other(error.to_string())))?;
-        let mut record_len = record_len.lock().unwrap_or_else(PoisonError::into_inner);
-        if *record_len > RECORD_LIMIT {
-            record.set_len(0).context(|| format!("emptying `{}`", record_path.display()))?;
-            *record_len = 0;
-        }
-        // White space covers what is left of a longer record.
-        text.resize(text.len().max(*record_len), b' ');
-        *record_len = text.len();
-        record.write_all_at(&text, 0).context(|| format!("writing `{}`", record_path.display()))
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hashes what is there without a gap, and waits for more until all has come.
-    fn hash_behind(&self) -> Result<Digest> {
-        let mut state = self.lock();
-        let Some(mut hasher) = state.hasher.take() else {
-            return Err(ErrorKind::Other("the digest was computed already".into()).into());
-        };
-        let mut buffer = vec![0; HASH_BUFFER];
-        let mut hashed = state.hashed;
-        loop {
-            let prefix = state.ranges.prefix();
-            if state.abandoned {
-                return Err(ErrorKind::Interrupted.into());
-            }
-            if hashed == self.size {
-                return Ok(hasher.finish());
-            }
-            if prefix == hashed {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            drop(state);
-            while hashed < prefix {
-                let left = usize::try_from(prefix - hashed).unwrap_or(usize::MAX);
-                let part = &mut buffer[..left.min(HASH_BUFFER)];
-                self.file
-                    .read_exact_at(part, hashed)
-                    .context(|| format!("reading `{}`", self.path.display()))?;
-                hasher.update(part);
-                hashed += u64::try_from(part.len()).unwrap_or(0);
-            }
-            state = self.lock();
+            None => self.shared.hash_all(),
         }
     }
 }
@@ -258,35 +233,23 @@ impl Draft for Partial {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let shared = &self.shared;
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let end = offset.saturating_add(len);
-        if end > shared.size {
-            return Err(ErrorKind::Size { expected: shared.size, got: end }.into());
-        }
-        shared
-            .file
-            .write_all_at(bytes, offset)
-            .context(|| format!("writing `{}`", shared.path.display()))?;
-        let mut state = shared.lock();
-        let before = state.ranges.prefix();
-        state.ranges.insert(offset..end);
-        let prefix = state.ranges.prefix();
-        if prefix == shared.size || prefix / HASH_NOTIFY_STEP != before / HASH_NOTIFY_STEP {
-            shared.changed.notify_one();
-        }
+        let mut state = self.write(offset, bytes)?;
         if state.hashed == offset
             && let Some(hasher) = &mut state.hasher
         {
             hasher.update(bytes);
-            state.hashed = end;
-        }
-        let there = state.ranges.len();
-        if there - state.recorded >= RECORD_STEP {
-            self.record(&state.ranges)?;
-            state.recorded = there;
+            state.hashed += u64::try_from(bytes.len()).unwrap_or(0);
         }
         Ok(())
+    }
+
+    fn take_at(&self, offset: u64, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>> {
+        if self.hashing.is_none() {
+            self.write_at(offset, &buffer[..len])?;
+            return Ok(buffer);
+        }
+        let state = self.write(offset, &buffer[..len])?;
+        Ok(self.shared.hand(state, offset, buffer, len))
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
@@ -300,13 +263,22 @@ impl Draft for Partial {
             return Err(ErrorKind::Digest { expected: self.digest, got }.into());
         }
         let (file, path) = (&self.shared.file, &self.shared.path);
+        if let Err(error) = file::sync(file, path, self.durability) {
+            // The kernel may now take what it could not write for written.
+            self.remove()?;
+            return Err(error);
+        }
         file::protect(file, path)?;
         match &mut self.place {
-            Place::Named { record_path, .. } => {
-                file::finish(file, path, &self.target, self.durability)?;
-                remove(record_path)
+            Place::Named { record, .. } => {
+                file::publish(path, &self.target)?;
+                // The blob is there; a record that is left over misleads nobody.
+                if let Err(error) = file::remove(record.path()) {
+                    log::debug!("{error}");
+                }
+                Ok(())
             }
-            Place::Temporary(temporary) => match temporary.take() {
+            Place::Temporary { file, .. } => match file.take() {
                 Some(temporary) => temporary.commit(&self.target, self.durability),
                 None => Ok(()),
             },
@@ -342,57 +314,46 @@ impl Drop for Partial {
     }
 }
 
-fn open_partial(path: &Path) -> Result<File> {
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .context(|| format!("opening `{}`", path.display()))
-}
-
-fn is_same_file(file: &File, path: &Path) -> Result<bool> {
-    let reading = || format!("reading `{}`", path.display());
-    let ours = file.metadata().context(reading)?;
-    match fs::symlink_metadata(path) {
-        Ok(named) => Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).context(reading),
-    }
-}
-
-/// What the record says that is there, as far as it can be true, and how long the record is.
-fn read_record(record: &File, path: &Path, file: &File, size: u64) -> Result<(Ranges, usize)> {
-    let reading = || format!("reading `{}`", path.display());
-    let len = usize::try_from(record.metadata().context(reading)?.len()).unwrap_or(usize::MAX);
-    let there = file.metadata().context(reading)?.len();
-    if len > RECORD_LIMIT {
-        return Ok((Ranges::default(), len));
-    }
-    let mut text = vec![0; len];
-    record.read_exact_at(&mut text, 0).context(reading)?;
-    let ranges = match serde_json::from_slice::<Record>(&text) {
-        Ok(record) => Ranges::from_record(&record, size),
-        Err(_) => Ranges::default(),
+/// Opens a partial file. One that was about to become a blob may be without permission to write;
+/// what is no file at all is in the way.
+pub(super) fn open(path: &Path) -> Result<File> {
+    let error = match file::open_own(path) {
+        Ok(file) => return Ok(file),
+        Err(error) => error,
     };
-    // A file that is shorter than its record is not the one that was recorded.
-    let plausible = ranges.end() <= there;
-    Ok((if plausible { ranges } else { Ranges::default() }, len))
+    match error.kind() {
+        ErrorKind::Io(it) if it.kind() == io::ErrorKind::PermissionDenied => {
+            let Some(file) = file::open(path)? else { return Err(error) };
+            if file.set_permissions(fs::Permissions::from_mode(0o600)).is_err() {
+                return Err(error);
+            }
+        }
+        ErrorKind::Content(_) => file::remove(path)?,
+        _ => return Err(error),
+    }
+    file::open_own(path)
 }
 
-/// A number that changes when another process has received more.
-fn progress(record_path: &Path) -> u64 {
-    fs::metadata(record_path).map_or(0, |metadata| {
+fn clone(file: &Locked, path: &Path) -> Result<File> {
+    file.try_clone().context(|| format!("opening `{}`", path.display()))
+}
+
+fn copy(from: &File, to: &File, range: Range<u64>) -> io::Result<()> {
+    let mut buffer = vec![0; COPY_BUFFER];
+    let mut at = range.start;
+    while at < range.end {
+        let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+        let part = &mut buffer[..left.min(COPY_BUFFER)];
+        from.read_exact_at(part, at)?;
+        to.write_all_at(part, at)?;
+        at += u64::try_from(part.len()).unwrap_or(0);
+    }
+    Ok(())
+}
+
+/// A number that changes when whoever has this file has received more.
+fn progress(file: &File) -> u64 {
+    file.metadata().map_or(0, |metadata| {
         metadata.mtime_nsec().unsigned_abs().wrapping_add(metadata.mtime().unsigned_abs() << 30)
     })
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).context(|| format!("removing `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
 }

@@ -40,6 +40,10 @@ impl Ranges {
         self.0.splice(first..after, std::iter::once(start..end));
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
+        self.0.iter()
+    }
+
     /// How many bytes are there without a gap from the start.
     pub(super) fn prefix(&self) -> u64 {
         self.0.first().filter(|range| range.start == 0).map_or(0, |range| range.end)

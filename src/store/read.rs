@@ -25,63 +25,26 @@ pub struct Summary {
     pub created: Option<String>,
 }
 
+impl Summary {
+    fn add(&mut self, platform: Platform) {
+        if !self.platforms.contains(&platform) {
+            self.platforms.push(platform);
+        }
+    }
+}
+
 impl Store {
     /// All names, in alphabetical order, then what has no name.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         Ok(Names::read(&self.layout)?.entries())
     }
 
-    /// The entry that `text` names: a name as it stands in the index, what means the same with
-    /// Docker's defaults, either with a digest, or a digest alone.
-    ///
-    /// A digest finds what is stored under it and what it was resolved from.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`], with the names that are nearest.
-    pub fn find(&self, text: &str) -> Result<Entry> {
-        let entries = self.entries()?;
-        let has = |entry: &Entry, digest: Digest| {
-            entry.descriptor.digest == digest || entry.resolved() == digest
-        };
-        let (name, digest) = match text.rsplit_once('@') {
-            Some((name, digest)) => (Some(name), digest.parse().ok()),
-            None => match text.parse::<Digest>() {
-                Ok(digest) => (None, Some(digest)),
-                Err(_) => (Some(text), None),
-            },
-        };
-        let reference = text.parse::<Reference>().ok();
-        let full_name = reference.as_ref().map(Reference::name);
-        let full_repository = reference.as_ref().map(|it| it.repository().to_string());
-        let fits = |entry: &&Entry| {
-            if let Some(digest) = digest
-                && !has(entry, digest)
-            {
-                return false;
-            }
-            let Some(name) = name else { return true };
-            entry.name == text
-                || entry.name == name
-                || full_name.as_ref().is_some_and(|full| *full == entry.name)
-                // `NAME@DIGEST` as `pull` prints it, for an entry whose tag was left out.
-                || digest.is_some()
-                    && reference.as_ref().is_some_and(|it| it.tag().is_none())
-                    && full_repository.as_deref() == Some(repository_of(&entry.name))
-        };
-        match entries.iter().find(fits) {
-            Some(entry) => Ok(entry.clone()),
-            None => Err(Error::not_found(not_found(text, &entries))),
-        }
-    }
-
     /// What `entry` comes to.
     pub fn summary(&self, entry: &Entry) -> Result<Summary> {
-        if let (Some(size), Some(platform)) = (entry.size(), &entry.descriptor.platform) {
-            let created = entry.created().map(str::to_owned);
-            return Ok(Summary { platforms: vec![platform.clone()], size, created });
+        match entry.noted() {
+            Some(summary) => Ok(summary),
+            None => self.summary_of(&entry.descriptor),
         }
-        self.summary_of(&entry.descriptor)
     }
 
     pub(super) fn summary_of(&self, descriptor: &Descriptor) -> Result<Summary> {
@@ -97,10 +60,20 @@ impl Store {
         seen: &mut HashSet<Digest>,
         depth: u32,
     ) -> Result<()> {
+        if let Some(platform) = &descriptor.platform
+            && !descriptor.is_attestation()
+            && descriptor.media_type.is_image()
+        {
+            summary.add(platform.clone());
+        }
         if !seen.insert(descriptor.digest) || depth > DEPTH_LIMIT {
             return Ok(());
         }
         summary.size = summary.size.saturating_add(descriptor.size);
+        let kind = &descriptor.media_type;
+        if !kind.is_manifest() && !kind.as_str().is_empty() {
+            return Ok(()); // An index may list anything.
+        }
         let manifest = self.manifest(descriptor)?;
         let image = match manifest.document() {
             Document::Index(index) => {
@@ -118,11 +91,8 @@ impl Store {
         }
         if image.config.media_type.is_config() && !descriptor.is_attestation() {
             let config = self.config(&image.config)?;
-            let platform = descriptor.platform.clone().or_else(|| config.platform());
-            if let Some(platform) = platform
-                && !summary.platforms.contains(&platform)
-            {
-                summary.platforms.push(platform);
+            if let Some(platform) = descriptor.platform.clone().or_else(|| config.platform()) {
+                summary.add(platform);
             }
             if summary.created.is_none() {
                 summary.created = config.created;
@@ -198,30 +168,5 @@ impl Source for Store {
 
     fn takes_ranges(&self, _blob: &Descriptor) -> bool {
         false // One stream verifies what leaves; several could not.
-    }
-}
-
-/// What stands before the tag or the digest of a name.
-fn repository_of(name: &str) -> &str {
-    let name = name.split_once('@').map_or(name, |(name, _)| name);
-    let last_part = name.rfind('/').map_or(0, |slash| slash + 1);
-    name[last_part..].find(':').map_or(name, |colon| &name[..last_part + colon])
-}
-
-fn not_found(text: &str, entries: &[Entry]) -> String {
-    let repository = text.parse::<Reference>().map(|it| it.repository().path().to_owned());
-    let wanted = repository.as_deref().unwrap_or(text);
-    let last_part = wanted.rsplit('/').next().unwrap_or(wanted);
-    let near: Vec<&str> = entries
-        .iter()
-        .map(|entry| entry.name.as_str())
-        .filter(|name| !last_part.is_empty() && name.contains(last_part))
-        .take(3)
-        .collect();
-    let text = text.escape_debug();
-    if near.is_empty() {
-        format!("`{text}` is not in the store")
-    } else {
-        format!("`{text}` is not in the store: there are {}", near.join(", "))
     }
 }

@@ -1,42 +1,120 @@
 use std::io::Write;
 use std::path::Path;
 
+use rustix::fs::Access;
+use rustix::io::Errno;
+
 use super::lock::{IndexLock, Lease};
-use super::names::{self, Names, Note};
+use super::names::{self, Note};
 use super::partial::{Claimed, Partial};
-use super::{Store, file};
+use super::{Durability, Store, file};
 use crate::endpoint::{Guard, Origin, Receipt, Sink};
 use crate::error::{Context, Result};
 use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest};
 use crate::reference::Reference;
 
 impl Store {
-    /// Makes the folders, where they are not there yet.
-    fn prepare(&self) -> Result<()> {
-        let layout = &self.layout;
-        let preparing = || format!("preparing the store `{}`", layout.root().display());
-        if layout.leases().is_dir() && layout.marker().is_file() {
-            return Ok(());
-        }
-        file::create_folder(layout.root(), 0o755).context(preparing)?;
-        file::create_folder(&layout.blobs_of(Algorithm::Sha256), 0o755).context(preparing)?;
-        for folder in [layout.private(), layout.partials(), layout.temporary(), layout.leases()] {
-            file::create_folder(&folder, 0o700).context(preparing)?;
-        }
-        if let Some(parent) = layout.root().parent().filter(|it| !it.as_os_str().is_empty()) {
-            file::sync_folder(parent, self.durability).context(preparing)?;
-        }
-        if file::open(&layout.marker())?.is_none() {
-            file::replace(&layout.temporary(), &layout.marker(), names::MARKER, self.durability)
-                .context(preparing)?;
+    /// Fails if nothing can be written here, before anything is begun that ends in writing. Makes
+    /// nothing.
+    pub fn writable(&self) -> Result<()> {
+        let writing = || format!("writing to the store `{}`", self.layout.root().display());
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        let algorithm = self.layout.blobs_of(Algorithm::Sha256);
+        for folder in [self.nearest_folder(), &algorithm, &self.layout.private()] {
+            match rustix::fs::access(folder, wanted) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(std::io::Error::from(error)).context(writing),
+            }
         }
         Ok(())
+    }
+
+    /// The folder of the store, or the nearest above that is there already.
+    fn nearest_folder(&self) -> &Path {
+        let mut folder = self.layout.root();
+        while matches!(rustix::fs::access(folder, Access::EXISTS), Err(Errno::NOENT)) {
+            match folder.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => folder = parent,
+                _ => return Path::new("."),
+            }
+        }
+        folder
+    }
+
+    /// Makes the folders, where they are not there yet.
+    pub(super) fn prepare(&self) -> Result<()> {
+        let layout = &self.layout;
+        let preparing = || format!("preparing the store `{}`", layout.root().display());
+        let is_new = file::open(&layout.marker())?.is_none();
+        let blobs = layout.blobs_of(Algorithm::Sha256);
+        if !is_new && blobs.is_dir() && layout.private_folders().iter().all(|it| it.is_dir()) {
+            return Ok(());
+        }
+        file::create_folder(&blobs, 0o755, self.durability).context(preparing)?;
+        for folder in layout.private_folders() {
+            file::create_folder(&folder, 0o700, Durability::Unsynced).context(preparing)?;
+        }
+        if is_new {
+            // The marker comes last: a layout without an index has lost it.
+            let _lock = IndexLock::take(layout)?;
+            if file::open(&layout.index())?.is_none() {
+                self.replace(&layout.index(), names::EMPTY).context(preparing)?;
+            }
+            self.replace(&layout.marker(), names::MARKER).context(preparing)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces a small file as a whole.
+    pub(super) fn replace(&self, target: &Path, content: &[u8]) -> Result<()> {
+        file::replace(&self.layout.temporary(), target, content, self.durability)
     }
 
     /// The folder for blobs of `algorithm` is made when the first one comes.
     fn prepare_algorithm(&self, algorithm: Algorithm) -> Result<()> {
         let folder = self.layout.blobs_of(algorithm);
-        if folder.is_dir() { Ok(()) } else { file::create_folder(&folder, 0o755) }
+        if folder.is_dir() { Ok(()) } else { file::create_folder(&folder, 0o755, self.durability) }
+    }
+
+    /// Begins to receive `blob`, which counts as there if `is_there` says so.
+    pub(super) fn claim(
+        &self,
+        blob: &Descriptor,
+        is_there: impl FnOnce() -> Result<bool>,
+    ) -> Result<Receipt> {
+        self.prepare_algorithm(blob.digest.algorithm())?;
+        match Partial::claim(&self.layout, blob, self.durability)? {
+            Claimed::Theirs(progress) => Ok(Receipt::Busy(progress)),
+            // Whoever had it may have finished it since we looked.
+            Claimed::Ours(partial) if is_there()? => {
+                partial.remove()?;
+                Ok(Receipt::Present)
+            }
+            Claimed::Ours(partial) => Ok(Receipt::Draft(partial)),
+        }
+    }
+
+    /// The same beside somebody who is stuck.
+    pub(super) fn claim_beside(
+        &self,
+        blob: &Descriptor,
+        is_there: impl FnOnce() -> Result<bool>,
+    ) -> Result<Receipt> {
+        self.prepare_algorithm(blob.digest.algorithm())?;
+        if is_there()? {
+            return Ok(Receipt::Present);
+        }
+        let partial = Partial::beside(&self.layout, blob, self.durability, &self.distrusted)?;
+        Ok(Receipt::Draft(Box::new(partial)))
+    }
+
+    /// Makes what was renamed into the blobs' folders survive a power cut.
+    pub(super) fn sync_blobs(&self) -> Result<()> {
+        let folders = [Algorithm::Sha256, Algorithm::Sha512].map(|it| self.layout.blobs_of(it));
+        for folder in folders.iter().filter(|it| it.is_dir()).chain([&self.layout.blobs()]) {
+            file::sync_folder(folder, self.durability)?;
+        }
+        Ok(())
     }
 }
 
@@ -63,21 +141,10 @@ impl Sink for Store {
     }
 
     fn room(&self) -> Result<Option<u64>> {
-        // The nearest folder above that is there already.
-        let mut folder = self.layout.root();
-        let stat = loop {
-            match rustix::fs::statvfs(folder) {
-                Err(rustix::io::Errno::NOENT) => match folder.parent() {
-                    Some(parent) if !parent.as_os_str().is_empty() => folder = parent,
-                    _ => folder = Path::new("."),
-                },
-                other => {
-                    break other
-                        .map_err(std::io::Error::from)
-                        .context(|| format!("asking `{}` for its space", folder.display()))?;
-                }
-            }
-        };
+        let folder = self.nearest_folder();
+        let stat = rustix::fs::statvfs(folder)
+            .map_err(std::io::Error::from)
+            .context(|| format!("asking `{}` for its space", folder.display()))?;
         Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
     }
 
@@ -86,24 +153,11 @@ impl Sink for Store {
     }
 
     fn receive(&self, blob: &Descriptor) -> Result<Receipt> {
-        self.prepare_algorithm(blob.digest.algorithm())?;
-        match Partial::claim(&self.layout, blob, self.durability)? {
-            Claimed::Theirs(progress) => Ok(Receipt::Busy(progress)),
-            // Whoever had it may have finished it since we looked.
-            Claimed::Ours(partial) if self.contains(blob)? => {
-                partial.remove()?;
-                Ok(Receipt::Present)
-            }
-            Claimed::Ours(partial) => Ok(Receipt::Draft(partial)),
-        }
+        self.claim(blob, || self.contains(blob))
     }
 
     fn receive_alone(&self, blob: &Descriptor) -> Result<Receipt> {
-        if self.contains(blob)? {
-            return Ok(Receipt::Present);
-        }
-        let partial = Partial::temporary(&self.layout, blob, self.durability)?;
-        Ok(Receipt::Draft(Box::new(partial)))
+        self.claim_beside(blob, || self.contains(blob))
     }
 
     fn put_manifest(&self, manifest: &Manifest) -> Result<()> {
@@ -118,32 +172,18 @@ impl Sink for Store {
 
     fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()> {
         let naming = || format!("naming {reference}");
-        let folders = [Algorithm::Sha256, Algorithm::Sha512].map(|it| self.layout.blobs_of(it));
-        for folder in folders.iter().filter(|it| it.is_dir()).chain([&self.layout.blobs()]) {
-            file::sync_folder(folder, self.durability).context(naming)?;
-        }
+        self.sync_blobs().context(naming)?;
         let summary = self.summary_of(target).context(naming)?;
         let mut target = target.clone();
         if !target.media_type.is_index() {
-            target.platform = summary.platforms.into_iter().next();
+            target.platform = summary.platforms.first().cloned();
         }
         let note = Note {
             resolved: origin.resolved,
             origin: origin.repository.as_ref().map(ToString::to_string),
-            size: summary.size,
-            created: summary.created,
+            summary,
         };
-        let _lock = IndexLock::take(&self.layout)?;
-        let mut names = Names::read(&self.layout).context(naming)?;
-        if names.set(&reference.name(), &target, &note)? {
-            file::replace(
-                &self.layout.temporary(),
-                &self.layout.index(),
-                &names.to_bytes(),
-                self.durability,
-            )
-            .context(naming)?;
-        }
-        Ok(())
+        let name = reference.name();
+        self.change_names(|names| names.set(&name, &target, &note)).context(naming)
     }
 }

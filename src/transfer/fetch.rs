@@ -5,9 +5,13 @@ use super::progress::Event;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::image::Descriptor;
 
+/// Bytes that one connection reads at a time: as much as the connection's own buffer holds. Bigger
+/// ones fall out of the processor's cache before they are written and hashed.
+const BUFFER: usize = 64 * 1024;
+
 impl<'a> Moves<'a> {
-    /// Brings what `order` says, as far as it comes.
-    pub(super) fn fetch(&self, errand: &Errand<'a>, buffer: &mut [u8]) -> Result<()> {
+    /// Brings what the errand says, as far as it comes.
+    pub(super) fn fetch(&self, errand: &Errand<'a>) -> Result<()> {
         let Errand { blob, draft, order, mode } = errand;
         let (blob, source) = (*blob, self.transfer.source);
         let mut at = order.range.start;
@@ -25,32 +29,36 @@ impl<'a> Moves<'a> {
         };
         let stream_end = if order.open_ended { blob.size } else { order.range.end };
         let mut goal = order.range.start;
+        let mut buffer = vec![0; BUFFER];
         loop {
             self.transfer.interrupt.check()?;
-            let len = body.read(buffer)?;
+            let len = body.read(&mut buffer)?;
             if len == 0 {
                 let message = format!("the connection ended after {at} of {} bytes", blob.size);
                 return Err(Error::network(Fault::Cut, message));
             }
-            let mut bytes = &buffer[..len];
-            while !bytes.is_empty() {
+            let mut done = 0;
+            while done < len {
                 if at < goal {
-                    let skip = bytes.len().min(usize::try_from(goal - at).unwrap_or(usize::MAX));
-                    bytes = &bytes[skip..];
+                    let skip = as_usize(goal - at).min(len - done);
+                    done += skip;
                     at += as_u64(skip);
                     continue;
                 }
-                let allowed = self.allowed(blob, order.id)?;
-                let part = bytes.len().min(usize::try_from(allowed).unwrap_or(usize::MAX));
-                draft.write_at(at, &bytes[..part])?;
-                bytes = &bytes[part..];
+                let part = as_usize(self.allowed(blob, order.id)?).min(len - done);
+                if part == len {
+                    buffer = draft.with(|draft| draft.take_at(at, buffer, len))?;
+                } else {
+                    draft.with(|draft| draft.write_at(at, &buffer[done..done + part]))?;
+                }
+                done += part;
                 at += as_u64(part);
                 match self.wrote(blob, order.id, as_u64(part), *mode)? {
                     Next::From(offset) => goal = offset,
                     Next::End => {
                         // A body that was read to its end leaves the connection for the next.
                         // What an odd server sends after the end is no concern of this blob.
-                        if at == stream_end && bytes.is_empty() {
+                        if at == stream_end && done == len {
                             let end = body.read(&mut [0]);
                             log::trace!("{}: after the end: {end:?}", blob.digest);
                         }
@@ -99,4 +107,8 @@ impl<'a> Moves<'a> {
 
 fn as_u64(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+fn as_usize(len: u64) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
 }

@@ -62,10 +62,10 @@ impl SharedDraft {
         self.0.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Writes, unless it was taken away: then this stream is over.
-    pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+    /// Does something with it, unless it was taken away: then this stream is over.
+    pub(super) fn with<T>(&self, act: impl FnOnce(&dyn Draft) -> Result<T>) -> Result<T> {
         match self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(draft) => draft.write_at(offset, bytes),
+            Some(draft) => act(draft.as_ref()),
             None => Err(ErrorKind::Interrupted.into()),
         }
     }

@@ -12,10 +12,6 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::image::Descriptor;
 use crate::reference::Reference;
 
-/// Bytes that one connection reads at a time. Times the connections, this is the memory of a
-/// transfer.
-const BUFFER: usize = 128 * 1024;
-
 /// How often a worker without work looks whether there is some.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -73,7 +69,6 @@ impl<'a> Moves<'a> {
 
     /// What one worker does until all is there or something has failed for good.
     fn work(&self) {
-        let mut buffer = Vec::new();
         loop {
             if self.transfer.interrupt.is_interrupted() {
                 self.fail(ErrorKind::Interrupted.into());
@@ -96,8 +91,7 @@ impl<'a> Moves<'a> {
                 }
                 Task::Fetch(errand) => {
                     drop(state);
-                    buffer.resize(BUFFER, 0);
-                    let fetched = self.fetch(&errand, &mut buffer);
+                    let fetched = self.fetch(&errand);
                     self.fetched(&errand, fetched);
                 }
             }

@@ -9,6 +9,9 @@ const DEPTH_LIMIT: u32 = 8;
 /// Most manifests that are read to find one.
 const READ_LIMIT: usize = 1000;
 
+/// Most platforms that are named where the wanted one is not there.
+const NAMED: usize = 64;
+
 /// Which platforms of an image are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Platforms {
@@ -38,13 +41,15 @@ pub(super) fn candidates(
     platform_of: &dyn Fn(&Manifest) -> Result<Option<Platform>>,
 ) -> Result<Vec<Candidate>> {
     let mut found = Vec::new();
+    // The same image may be listed for several platforms.
     let mut seen = HashSet::new();
     let Document::Index(outermost) = index.document() else { return Ok(found) };
     for child in &outermost.manifests {
         let through = child.digest;
         let mut waiting = vec![(child.clone(), 1)];
         while let Some((descriptor, depth)) = waiting.pop() {
-            if descriptor.is_attestation() || !seen.insert(descriptor.digest) {
+            let place = (descriptor.digest, descriptor.platform.clone());
+            if descriptor.is_attestation() || !seen.insert(place) {
                 continue;
             }
             if depth > DEPTH_LIMIT || seen.len() > READ_LIMIT * 10 {
@@ -100,6 +105,10 @@ pub(super) fn choose<'a>(candidates: &'a [Candidate], wanted: &Platform) -> Resu
 pub(super) fn none_for<'a>(wanted: &Platform, there: impl Iterator<Item = &'a Platform>) -> Error {
     let mut names: Vec<String> = Vec::new();
     for name in there.map(ToString::to_string) {
+        if names.len() == NAMED {
+            names.push("more".to_owned());
+            break;
+        }
         if !names.contains(&name) {
             names.push(name);
         }

@@ -3,6 +3,7 @@
 mod ask;
 mod errors;
 mod help;
+mod keep;
 mod pull;
 mod signals;
 mod store;

@@ -16,6 +16,7 @@
 //! should pass over events and fields that they do not know: there may be more one day.
 
 mod bars;
+pub(crate) mod check;
 mod json;
 mod plain;
 

@@ -74,7 +74,10 @@ impl Helper {
             },
             Ok((false, output)) => match String::from_utf8_lossy(&output).trim() {
                 text if text.contains(UNKNOWN) => Answer::Unknown,
-                "" => self.failed("it failed without saying why"),
+                // A login that it wrote before it failed must not be shown.
+                text if text.is_empty() || text.contains('{') => {
+                    self.failed("it failed without saying why")
+                }
                 text => self.failed(&format!("it failed: {}", printable(text))),
             },
             Err(why) => self.failed(&why),

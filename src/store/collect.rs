@@ -1,0 +1,320 @@
+use std::collections::HashSet;
+use std::fs::{self, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::Access;
+use rustix::io::Errno;
+
+use super::file::Locked;
+use super::lock::SweepLock;
+use super::names::{Names, Root};
+use super::partial;
+use super::scan::Mentions;
+use super::sweep::{self, Leases};
+use super::tree::{Links, leads_on};
+use super::{Store, file};
+use crate::endpoint::Source;
+use crate::error::{Context, Error, Result};
+use crate::image::{Descriptor, Digest, MANIFEST_LIMIT};
+
+/// What to collect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collection {
+    /// Only to say what would go.
+    pub dry_run: bool,
+    /// The age from which unfinished blobs go that nobody is at. None of them does otherwise.
+    pub partials: Option<Duration>,
+}
+
+/// How many files, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub count: u64,
+    /// Bytes that they take.
+    pub size: u64,
+}
+
+impl Amount {
+    pub(super) fn add(&mut self, size: u64) {
+        self.count += 1;
+        self.size = self.size.saturating_add(size);
+    }
+}
+
+/// What was collected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Blobs and manifests that no name and no live process leads to.
+    pub blobs: Amount,
+    /// Unfinished blobs.
+    pub partials: Amount,
+    /// What processes left behind that were killed.
+    pub temporary: Amount,
+}
+
+impl Collected {
+    /// Bytes of all.
+    pub fn size(&self) -> u64 {
+        let sizes = [self.blobs.size, self.partials.size, self.temporary.size];
+        sizes.into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+impl Store {
+    /// Removes what no name and no live process leads to.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Content`](crate::error::ErrorKind::Content) and the like when something that a
+    /// name leads to cannot be read, so that nobody knows what else is needed. Nothing is removed
+    /// then.
+    pub fn collect(&self, collection: &Collection) -> Result<Collected> {
+        self.collect_of(collection, None)
+    }
+
+    /// Removes those of `blobs` that no name and no live process leads to.
+    pub fn discard(&self, blobs: &HashSet<Digest>) -> Result<Collected> {
+        self.collect_of(&Collection::default(), Some(blobs))
+    }
+
+    fn collect_of(
+        &self,
+        collection: &Collection,
+        only: Option<&HashSet<Digest>>,
+    ) -> Result<Collected> {
+        let collecting = || "collecting garbage";
+        let is_layout = fs::symlink_metadata(self.layout.blobs()).is_ok()
+            || fs::symlink_metadata(self.layout.private()).is_ok();
+        if !is_layout {
+            return Ok(Collected::default());
+        }
+        let _lock = if collection.dry_run {
+            None
+        } else {
+            self.prepare()?;
+            Some(SweepLock::exclusive(&self.layout).context(collecting)?)
+        };
+        // Leases first: one that ends after this has named its content before it ends, and the
+        // names are read later.
+        let ours = !collection.dry_run || self.sees_private_folder();
+        let leases = match ours {
+            true => Leases::read(&self.layout).context(collecting)?,
+            false => Leases::default(),
+        };
+        let needed = self.needed(&leases).context(collecting)?;
+        if !collection.dry_run {
+            // What goes must not come back into the names by a power cut.
+            self.sync_names().context(collecting)?;
+        }
+        let sweep = Sweep { store: self, leases: &leases, collection };
+        let mut collected =
+            Collected { blobs: sweep.blobs(&needed, only)?, ..Collected::default() };
+        if only.is_none() && ours {
+            sweep.temporary(&mut collected.temporary)?;
+            sweep.partials(&mut collected.partials)?;
+        }
+        Ok(collected)
+    }
+
+    /// Whether what unfinished work there is can be seen: its owner alone may.
+    pub(super) fn sees_private_folder(&self) -> bool {
+        let wanted = Access::READ_OK | Access::EXEC_OK;
+        !matches!(rustix::fs::access(self.layout.private(), wanted), Err(Errno::ACCESS))
+    }
+
+    /// All that names and live processes lead to.
+    fn needed(&self, leases: &Leases) -> Result<HashSet<Digest>> {
+        let path = self.layout.index();
+        if file::open(&path)?.is_none() && !sweep::blobs(&self.layout)?.is_empty() {
+            let message = format!("`{}` is missing: nobody knows what is needed", path.display());
+            return Err(Error::content(message));
+        }
+        let names = Names::read(&self.layout)?;
+        let mut marks = Marks { store: self, needed: leases.content.clone(), ..Marks::new(self) };
+        for root in names.roots() {
+            match root {
+                Root::Entry(entry) => marks
+                    .follow(entry.descriptor)
+                    .context(|| format!("reading what `{}` leads to", entry.name.escape_debug()))?,
+                Root::Unknown(json) => {
+                    let mentions = Mentions::of(json.as_bytes());
+                    if mentions.unknown {
+                        let message = "an entry leads to something by an unknown kind of digest";
+                        return Err(Error::content(message))
+                            .context(|| format!("reading `{}`", path.display()));
+                    }
+                    mentions.digests.into_iter().for_each(|digest| marks.follow_unknown(digest));
+                }
+            }
+        }
+        Ok(marks.needed)
+    }
+}
+
+/// What is found to be needed.
+struct Marks<'a> {
+    store: &'a Store,
+    needed: HashSet<Digest>,
+    /// Manifests that were read.
+    followed: HashSet<Digest>,
+    /// Content of an unknown kind that was read.
+    looked_into: HashSet<Digest>,
+}
+
+impl<'a> Marks<'a> {
+    fn new(store: &'a Store) -> Marks<'a> {
+        Marks {
+            store,
+            needed: HashSet::new(),
+            followed: HashSet::new(),
+            looked_into: HashSet::new(),
+        }
+    }
+
+    /// Marks `root` and all that it leads to.
+    fn follow(&mut self, root: Descriptor) -> Result<()> {
+        let mut waiting = vec![root];
+        while let Some(descriptor) = waiting.pop() {
+            self.needed.insert(descriptor.digest);
+            if !leads_on(&descriptor) {
+                self.follow_unknown(descriptor.digest);
+            } else if self.followed.insert(descriptor.digest) {
+                let links = Links::of(&self.store.manifest(&descriptor)?);
+                self.needed.extend(links.blobs.iter().map(|blob| blob.digest));
+                waiting.extend(links.manifests);
+                waiting.extend(links.others);
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks `root` and whatever it may lead to, as far as it can be read.
+    fn follow_unknown(&mut self, root: Digest) {
+        let mut waiting = vec![root];
+        while let Some(digest) = waiting.pop() {
+            self.needed.insert(digest);
+            if self.looked_into.insert(digest) {
+                waiting.extend(self.mentions(digest).unwrap_or_default());
+            }
+        }
+    }
+
+    fn mentions(&self, digest: Digest) -> Result<Vec<Digest>> {
+        let Some(file) = file::open(&self.store.layout.blob(digest))? else {
+            return Ok(Vec::new());
+        };
+        let mut bytes = Vec::new();
+        if file.metadata()?.len() <= MANIFEST_LIMIT {
+            file.take(MANIFEST_LIMIT).read_to_end(&mut bytes)?;
+        }
+        Ok(Mentions::of(&bytes).digests)
+    }
+}
+
+/// The removal of what is not needed.
+struct Sweep<'a> {
+    store: &'a Store,
+    leases: &'a Leases,
+    collection: &'a Collection,
+}
+
+impl Sweep<'_> {
+    fn blobs(&self, needed: &HashSet<Digest>, only: Option<&HashSet<Digest>>) -> Result<Amount> {
+        let mut amount = Amount::default();
+        for digest in sweep::blobs(&self.store.layout)? {
+            if needed.contains(&digest) || only.is_some_and(|only| !only.contains(&digest)) {
+                continue;
+            }
+            let path = self.store.layout.blob(digest);
+            let Some(metadata) = metadata(&path)? else { continue };
+            if metadata.is_dir() {
+                log::warn!("`{}` is a folder: it stays", path.display());
+                continue;
+            }
+            self.remove(&path)?;
+            amount.add(metadata.len());
+        }
+        Ok(amount)
+    }
+
+    /// Leases and temporary files whose process is dead.
+    fn temporary(&self, amount: &mut Amount) -> Result<()> {
+        for path in &self.leases.dead {
+            self.remove(path)?;
+        }
+        for path in sweep::list(&self.store.layout.temporary())? {
+            let Some(metadata) = metadata(&path)? else { continue };
+            // What is no file was not put there by us; it has no lock.
+            let lock = if metadata.is_file() { sweep::abandoned(&path)? } else { None };
+            if metadata.is_dir() {
+                log::warn!("`{}` is a folder: it stays", path.display());
+            } else if lock.is_some() || !metadata.is_file() {
+                amount.add(taken(&metadata));
+                self.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn partials(&self, amount: &mut Amount) -> Result<()> {
+        let layout = &self.store.layout;
+        for digest in sweep::partials(layout)? {
+            if self.leases.content.contains(&digest) {
+                continue;
+            }
+            let (path, record) = (layout.partial(digest), layout.partial_record(digest));
+            if self.collection.dry_run {
+                let Some(file) = sweep::abandoned(&path)? else { continue };
+                let metadata = file.metadata()?;
+                if metadata.len() > 0 && self.goes(digest, &metadata) {
+                    amount.add(taken(&metadata));
+                }
+                continue;
+            }
+            // The file is made where there is only a record: whoever has it locked has both.
+            let file = Locked::try_exclusive(partial::open(&path)?)
+                .context(|| format!("locking `{}`", path.display()))?;
+            let file = match file {
+                Ok(file) if file::is_same(&file, &path)? => file,
+                _ => continue,
+            };
+            let metadata = file.metadata()?;
+            if self.goes(digest, &metadata) {
+                file::remove(&record)?;
+                file::remove(&path)?;
+                if metadata.len() > 0 {
+                    amount.add(taken(&metadata));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an unfinished blob that nobody is at is of no use, or old enough.
+    fn goes(&self, digest: Digest, metadata: &Metadata) -> bool {
+        let is_there = file::open(&self.store.layout.blob(digest)).is_ok_and(|it| it.is_some());
+        let age = metadata.modified().ok().and_then(|it| SystemTime::now().duration_since(it).ok());
+        let old = self.collection.partials.is_some_and(|from| age.unwrap_or_default() >= from);
+        metadata.len() == 0 || is_there || old
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        if self.collection.dry_run { Ok(()) } else { file::remove(path) }
+    }
+}
+
+fn metadata(path: &Path) -> Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        metadata => Ok(Some(metadata.context(|| format!("reading `{}`", path.display()))?)),
+    }
+}
+
+/// Bytes on the disk: an unfinished file may have holes.
+pub(super) fn taken(metadata: &Metadata) -> u64 {
+    metadata.blocks().saturating_mul(512)
+}

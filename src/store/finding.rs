@@ -1,0 +1,102 @@
+use std::fmt;
+
+use super::names::Entry;
+use crate::error::{Error, ErrorKind};
+use crate::image::Digest;
+
+/// What was found in a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How many names were followed.
+    pub names: usize,
+    /// How many blobs and manifests were read.
+    pub blobs: usize,
+    /// Bytes of them.
+    pub size: u64,
+    /// What is wrong, in the order of the digests.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is wrong in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The blob; without one it is the index that is wrong.
+    pub digest: Option<Digest>,
+    /// What is wrong with it.
+    pub problem: Problem,
+    /// The entries that lead to it; none if nothing does.
+    pub entries: Vec<Entry>,
+}
+
+/// What is wrong with a blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It is not there.
+    Missing,
+    /// There is a link, a folder or a device in its place.
+    NotAFile,
+    /// It has another size than what leads to it says.
+    Size {
+        /// What is said, in bytes.
+        expected: u64,
+        /// What is there, in bytes.
+        got: u64,
+    },
+    /// Its content has this digest instead.
+    Digest(Digest),
+    /// Its digest is right, and it is no manifest.
+    Malformed(String),
+    /// This machine cannot read it.
+    Unreadable(String),
+    /// The index has an entry that leads nowhere.
+    Entry(String),
+}
+
+impl Problem {
+    /// What is wrong in one word, for programs. Stable.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Problem::Missing => "missing",
+            Problem::NotAFile => "not_a_file",
+            Problem::Size { .. } => "size",
+            Problem::Digest(_) => "digest",
+            Problem::Malformed(_) => "malformed",
+            Problem::Unreadable(_) => "unreadable",
+            Problem::Entry(_) => "index",
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Missing => f.write_str("it is missing"),
+            Problem::NotAFile => f.write_str("it is not a regular file"),
+            Problem::Size { expected, got } => write!(f, "expected {expected} bytes, got {got}"),
+            Problem::Digest(got) => write!(f, "its content is {got}"),
+            Problem::Malformed(why) | Problem::Unreadable(why) | Problem::Entry(why) => {
+                f.write_str(why)
+            }
+        }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Problem {
+        match error.kind() {
+            ErrorKind::Size { expected, got } => Problem::Size { expected: *expected, got: *got },
+            ErrorKind::Digest { got, .. } => Problem::Digest(*got),
+            ErrorKind::Content(why) => Problem::Malformed(why.clone()),
+            _ => Problem::Unreadable(error.kind().to_string()),
+        }
+    }
+}
+
+/// How far a check has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Bytes that were read.
+    pub done: u64,
+    /// Bytes to read in all.
+    pub total: u64,
+}

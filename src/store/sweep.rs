@@ -1,0 +1,85 @@
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::file::{self, Locked};
+use super::layout::Layout;
+use crate::error::{Context, Error, Result};
+use crate::image::{Algorithm, Digest};
+
+/// Most bytes of a lease: digests of 10,000 blobs, each of at most 136 bytes.
+const LEASE_LIMIT: u64 = 2 * 1024 * 1024;
+
+/// What is in a folder; nothing if it is not there.
+pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let reading = || format!("reading `{}`", folder.display());
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.context(reading)?,
+    };
+    entries.map(|entry| Ok(entry.context(reading)?.path())).collect()
+}
+
+/// The blobs, whatever is there under their digests. What has another name is not ours.
+pub(super) fn blobs(layout: &Layout) -> Result<Vec<Digest>> {
+    let mut digests = Vec::new();
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        let names = list(&layout.blobs_of(algorithm))?;
+        digests.extend(names.iter().filter_map(|path| {
+            format!("{}:{}", algorithm.as_str(), path.file_name()?.to_str()?).parse::<Digest>().ok()
+        }));
+    }
+    Ok(digests)
+}
+
+/// The blobs of which there is a partial file or a record.
+pub(super) fn partials(layout: &Layout) -> Result<BTreeSet<Digest>> {
+    let digest = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        let name = name.strip_suffix(".json").unwrap_or(name);
+        name.replacen('-', ":", 1).parse().ok()
+    };
+    Ok(list(&layout.partials())?.iter().filter_map(digest).collect())
+}
+
+/// The file at `path`, locked, if nobody else has it locked.
+pub(super) fn abandoned(path: &Path) -> Result<Option<Locked>> {
+    let Some(file) = file::open(path)? else { return Ok(None) };
+    let locked = Locked::try_exclusive(file).context(|| format!("locking `{}`", path.display()))?;
+    match locked {
+        Ok(locked) if file::is_same(&locked, path)? => Ok(Some(locked)),
+        _ => Ok(None),
+    }
+}
+
+/// What live processes work on, and the leases of dead ones.
+#[derive(Default)]
+pub(super) struct Leases {
+    pub(super) content: HashSet<Digest>,
+    pub(super) dead: Vec<PathBuf>,
+}
+
+impl Leases {
+    pub(super) fn read(layout: &Layout) -> Result<Leases> {
+        let mut leases = Leases::default();
+        for path in list(&layout.leases())? {
+            let reading = || format!("reading `{}`", path.display());
+            let Some(file) = file::open(&path)? else { continue };
+            match Locked::try_exclusive(file).context(reading)? {
+                Ok(_) => leases.dead.push(path),
+                Err(file) => {
+                    let mut text = String::new();
+                    file.take(LEASE_LIMIT).read_to_string(&mut text).context(reading)?;
+                    for line in text.lines() {
+                        let digest = line.parse().map_err(|error| {
+                            Error::content(format!("expected a list of digests: {error}"))
+                        });
+                        leases.content.insert(digest.context(reading)?);
+                    }
+                }
+            }
+        }
+        Ok(leases)
+    }
+}
