@@ -252,7 +252,7 @@ fn store_that_cannot_be_written_is_read_and_is_exit_8_before_the_network() {
         run(&["verify"]).success();
         run(&["df"]).success();
         for args in [&["pull", &name][..], &["tag", &name, "x"], &["remove", &name], &["gc"]] {
-            run(args).exits(8).prints("").says("Permission denied");
+            run(args).exits(8).prints("").says("permission denied");
         }
         assert!(registry.requests().is_empty(), "nobody was asked");
     }
