@@ -1,7 +1,11 @@
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
+use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Dir, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::file::{self, Locked};
 use super::layout::Layout;
@@ -12,13 +16,24 @@ use crate::image::{Algorithm, Digest};
 const LEASE_LIMIT: u64 = 2 * 1024 * 1024;
 
 /// What is in a folder; nothing if it is not there.
+///
+/// Not by [`std::fs::read_dir`], which panics if closing the folder fails.
 pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let reading = || format!("reading `{}`", folder.display());
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.context(reading)?,
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match rustix::fs::open(folder, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        opened => opened.map_err(io::Error::from).context(reading)?,
     };
-    entries.map(|entry| Ok(entry.context(reading)?.path())).collect()
+    let mut paths = Vec::new();
+    for entry in Dir::new(opened).map_err(io::Error::from).context(reading)? {
+        let entry = entry.map_err(io::Error::from).context(reading)?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            paths.push(folder.join(name));
+        }
+    }
+    Ok(paths)
 }
 
 /// The blobs, whatever is there under their digests. What has another name is not ours.
