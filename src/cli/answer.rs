@@ -41,9 +41,14 @@ impl Image {
 
     /// All that can be said of `entry`.
     pub(crate) fn stored(store: &Store, entry: &Entry) -> Result<Image> {
-        let Summary { platforms, size, created } = store.summary(entry)?;
+        Ok(Image::summed(entry, store.summary(entry)?))
+    }
+
+    /// The same, of what is known already.
+    pub(crate) fn summed(entry: &Entry, summary: Summary) -> Image {
+        let Summary { platforms, size, created } = summary;
         let image = Image { size: Some(size), created, ..Image::bare(entry) };
-        Ok(image.for_platforms(&platforms))
+        image.for_platforms(&platforms)
     }
 
     /// What will be stored under `name` when `plan` is carried out.

@@ -22,14 +22,17 @@ impl Command for List {
         let store = Store::open(&context.settings.store()?, Durability::Synced)?;
         let mut images = Vec::new();
         let mut damage = None;
-        for entry in store.entries()? {
-            let read = Image::stored(&store, &entry);
-            let read = read.context(|| format!("reading {} from the store", entry.name));
-            images.push(read.unwrap_or_else(|error| {
-                // What is damaged is listed too, and the damage told at the end.
-                damage.get_or_insert(error);
-                Image::bare(&entry)
-            }));
+        let entries = store.entries()?;
+        for (entry, summary) in entries.iter().zip(store.summaries(&entries)) {
+            let read = summary.context(|| format!("reading {} from the store", entry.name));
+            images.push(match read {
+                Ok(summary) => Image::summed(entry, summary),
+                Err(error) => {
+                    // What is damaged is listed too, and the damage told at the end.
+                    damage.get_or_insert(error);
+                    Image::bare(entry)
+                }
+            });
         }
         if context.output.is_json() {
             images.iter().try_for_each(|image| context.output.answer_json(image))?;

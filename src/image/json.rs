@@ -94,6 +94,9 @@ fn too_many<E: Error>() -> E {
     E::custom(format_args!("expected at most {ENTRIES_LIMIT} entries, got more"))
 }
 
+/// As many keys as are compared one by one. Of 10,000 entries of an index each has some.
+const FEW: usize = 16;
+
 /// A map without equal keys, in the order of the document.
 pub(crate) struct Ordered<V>(pub(crate) Vec<(String, V)>);
 
@@ -110,9 +113,17 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Ordered<V> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Ordered<V>, A::Error> {
                 let mut seen = HashSet::new();
-                let mut entries = Vec::new();
+                let mut entries: Vec<(String, V)> = Vec::new();
                 while let Some((key, value)) = access.next_entry::<String, V>()? {
-                    if !seen.insert(key.clone()) {
+                    let known = match entries.len() {
+                        0..FEW => entries.iter().any(|(earlier, _)| *earlier == key),
+                        FEW => {
+                            seen.extend(entries.iter().map(|(earlier, _)| earlier.clone()));
+                            !seen.insert(key.clone())
+                        }
+                        _ => !seen.insert(key.clone()),
+                    };
+                    if known {
                         return Err(A::Error::custom(format_args!("duplicate key {key:?}")));
                     }
                     if entries.len() == ENTRIES_LIMIT {
@@ -125,5 +136,23 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Ordered<V> {
         }
 
         deserializer.deserialize_map(OrderedVisitor(std::marker::PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn map_that_says_something_twice_is_refused_however_long_it_is() {
+        for count in [2, FEW, FEW + 1, FEW + 2, 100] {
+            let keys: Vec<String> = (0..count).map(|key| format!("\"{key}\":0")).collect();
+            let text = format!("{{{}}}", keys.join(","));
+            assert_eq!(serde_json::from_str::<Ordered<u8>>(&text).unwrap().0.len(), count);
+            for twice in [0, count - 1] {
+                let text = format!("{{{},\"{twice}\":0}}", keys.join(","));
+                assert!(serde_json::from_str::<Ordered<u8>>(&text).is_err(), "{count} {twice}");
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 use super::find::{Wanted, not_found};
 use super::lock::IndexLock;
-use super::names::{Entry, Names};
+use super::names::{Entry, Index, Names};
 use super::{Durability, Store, file};
 use crate::error::{Context, Error, Result};
 use crate::reference::Reference;
@@ -21,7 +21,7 @@ impl Store {
     /// What is there goes, even if not all is.
     pub fn remove(&self, texts: &[&str]) -> Result<Removal> {
         let removing = || "removing names";
-        let found = |names: &Names| {
+        let found = |names: &Names<'_>| {
             let entries = names.entries();
             let mut removal = Removal { removed: Vec::new(), missing: Vec::new() };
             for text in texts {
@@ -39,7 +39,8 @@ impl Store {
             removal
         };
         // Nothing is locked or made for what is not there.
-        let removal = found(&Names::read(&self.layout).context(removing)?);
+        let index = Index::read(&self.layout).context(removing)?;
+        let removal = found(&index.names().context(removing)?);
         if removal.removed.is_empty() {
             return Ok(removal);
         }
@@ -93,10 +94,11 @@ impl Store {
     /// changed; all under the lock, so that no other change is lost.
     pub(super) fn change_names(
         &self,
-        change: impl FnOnce(&mut Names) -> Result<bool>,
+        change: impl FnOnce(&mut Names<'_>) -> Result<bool>,
     ) -> Result<()> {
         let _lock = IndexLock::take(&self.layout)?;
-        let mut names = Names::read(&self.layout)?;
+        let index = Index::read(&self.layout)?;
+        let mut names = index.names()?;
         if change(&mut names)? {
             self.replace(&self.layout.index(), &names.to_bytes()?)
         } else {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::find::{Wanted, not_found};
 use super::finding::{Checked, Finding, Problem, Report};
-use super::names::{Entry, Names, Root};
+use super::names::{Entry, Index, Names, Root};
 use super::tree::{Links, leads_on};
 use super::{Store, file, sweep};
 use crate::endpoint::Source;
@@ -33,7 +33,8 @@ impl Store {
         texts: &[&str],
         observe: &(dyn Fn(&Checked) -> Result<()> + Sync),
     ) -> Result<Report> {
-        let names = Names::read(&self.layout)?;
+        let index = Index::read(&self.layout)?;
+        let names = index.names()?;
         let all = names.entries();
         let entries: Vec<Entry> = match texts {
             [] => all.clone(),
@@ -191,7 +192,7 @@ impl Store {
         Ok(findings)
     }
 
-    fn index_findings(&self, names: &Names) -> Result<Vec<Finding>> {
+    fn index_findings(&self, names: &Names<'_>) -> Result<Vec<Finding>> {
         let finding = |why: String| Finding {
             digest: None,
             problem: Problem::Entry(why),

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::file::Locked;
 use super::lock::SweepLock;
-use super::names::{Names, Root};
+use super::names::{Index, Root};
 use super::partial;
 use super::scan::Mentions;
 use super::sweep::{self, Leases};
@@ -133,12 +133,13 @@ impl Store {
             let message = format!("`{}` is missing: nobody knows what is needed", path.display());
             return Err(Error::content(message));
         }
-        let names = Names::read(&self.layout)?;
+        let index = Index::read(&self.layout)?;
+        let names = index.names()?;
         let mut marks = Marks { store: self, needed: leases.content.clone(), ..Marks::new(self) };
         for root in names.roots() {
             match root {
                 Root::Entry(entry) => marks
-                    .follow(entry.descriptor)
+                    .follow(entry.descriptor.clone())
                     .context(|| format!("reading what `{}` leads to", entry.name.escape_debug()))?,
                 Root::Unknown(json) => {
                     let mentions = Mentions::of(json.as_bytes());

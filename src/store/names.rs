@@ -1,5 +1,6 @@
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::io::Read;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -84,45 +85,76 @@ pub(super) struct Note {
     pub(super) summary: Summary,
 }
 
-/// The `index.json` of an image layout, with everything in it that is not ours as it was.
-pub(super) struct Names {
-    /// The fields before, at and after `manifests`, in their order.
-    fields: Vec<(String, Box<RawValue>)>,
-    manifests: Vec<Box<RawValue>>,
+/// The bytes of an `index.json`.
+pub(super) struct Index {
+    bytes: Vec<u8>,
+    path: PathBuf,
 }
 
-impl Names {
+impl Index {
     /// Reads the index; one that is not there is empty.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Content`] if it does not parse. Then it must not be written either.
-    pub(super) fn read(layout: &Layout) -> Result<Names> {
+    pub(super) fn read(layout: &Layout) -> Result<Index> {
         let path = layout.index();
         let reading = || format!("reading `{}`", path.display());
-        let Some(file) = file::open(&path)? else { return Names::parse(EMPTY).context(reading) };
         let mut bytes = Vec::new();
-        file.take(INDEX_LIMIT + 1).read_to_end(&mut bytes).context(reading)?;
+        match file::open(&path)? {
+            None => bytes.extend(EMPTY),
+            Some(file) => {
+                let size = file.metadata().context(reading)?.len().min(INDEX_LIMIT);
+                bytes.reserve(usize::try_from(size).unwrap_or(0) + 1);
+                file.take(INDEX_LIMIT + 1).read_to_end(&mut bytes).context(reading)?;
+            }
+        }
         if as_u64(bytes.len()) > INDEX_LIMIT {
             let message = format!("expected at most {INDEX_LIMIT} bytes, there are more");
             return Err(Error::content(message)).context(reading);
         }
-        Names::parse(&bytes).context(reading)
+        Ok(Index { bytes, path })
     }
 
-    fn parse(bytes: &[u8]) -> Result<Names> {
+    /// What it says.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Content`] if it does not parse. Then it must not be written either.
+    pub(super) fn names(&self) -> Result<Names<'_>> {
+        Names::parse(&self.bytes).context(|| format!("reading `{}`", self.path.display()))
+    }
+}
+
+/// What an `index.json` says, with everything in it that is not ours as it was.
+pub(super) struct Names<'a> {
+    /// The fields before, at and after `manifests`, in their order.
+    fields: Vec<(String, &'a RawValue)>,
+    elements: Vec<Element<'a>>,
+}
+
+/// One element of `manifests`.
+struct Element<'a> {
+    json: Cow<'a, str>,
+    /// What it is, if it can be understood.
+    entry: Option<Entry>,
+}
+
+impl<'a> Names<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Names<'a>> {
         let malformed = |error: serde_json::Error| {
             Error::content(format!("expected the index of an image layout: {error}"))
         };
         let Ordered(fields) =
-            serde_json::from_slice::<Ordered<Box<RawValue>>>(bytes).map_err(malformed)?;
+            serde_json::from_slice::<Ordered<&RawValue>>(bytes).map_err(malformed)?;
         let manifests = match fields.iter().find(|(key, _)| key == "manifests") {
             Some((_, raw)) => {
-                serde_json::from_str::<Option<Vec<Box<RawValue>>>>(raw.get()).map_err(malformed)?
+                serde_json::from_str::<Option<Vec<&RawValue>>>(raw.get()).map_err(malformed)?
             }
             None => None,
         };
-        Ok(Names { fields, manifests: manifests.unwrap_or_default() })
+        let element = |raw: &'a RawValue| {
+            let json = raw.get();
+            Element { json: json.into(), entry: parse_entry(json) }
+        };
+        let elements = manifests.into_iter().flatten().map(element).collect();
+        Ok(Names { fields, elements })
     }
 
     /// The index as it is to be written.
@@ -131,7 +163,7 @@ impl Names {
     ///
     /// If it were larger than what is ever read again.
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
-        let list: Vec<&str> = self.manifests.iter().map(|raw| raw.get()).collect();
+        let list: Vec<&str> = self.elements.iter().map(|element| &*element.json).collect();
         let list = format!("[{}]", list.join(","));
         let mut fields: Vec<String> = Vec::new();
         for (key, value) in &self.fields {
@@ -151,18 +183,14 @@ impl Names {
     }
 
     /// The entries that can be understood; of several with one name the last. Those without a
-    /// name are all there.
+    /// name are all there, at the end.
     pub(super) fn entries(&self) -> Vec<Entry> {
-        let mut named: BTreeMap<String, Entry> = BTreeMap::new();
-        let mut nameless = Vec::new();
-        for entry in self.manifests.iter().filter_map(|raw| parse_entry(raw)) {
-            if entry.name.is_empty() {
-                nameless.push(entry);
-            } else {
-                named.insert(entry.name.clone(), entry);
-            }
-        }
-        named.into_values().chain(nameless).collect()
+        last_of_each_name(self.elements.iter().filter_map(|it| it.entry.clone()).collect())
+    }
+
+    /// The same, if nothing else is of interest.
+    pub(super) fn into_entries(self) -> Vec<Entry> {
+        last_of_each_name(self.elements.into_iter().filter_map(|it| it.entry).collect())
     }
 
     /// Lets `name` mean `target` and nothing else. Says whether that changes anything.
@@ -198,37 +226,52 @@ impl Names {
 
     fn put(&mut self, name: &str, mut descriptor: Descriptor) -> Result<bool> {
         descriptor.annotations.insert(REF_NAME.into(), name.into());
-        let raw = serde_json::value::to_raw_value(&descriptor)
+        let json = serde_json::to_string(&descriptor)
             .map_err(|error| Error::new(ErrorKind::Other(error.to_string())))?;
-        let is_it = |raw: &RawValue| parse_entry(raw).is_some_and(|entry| entry.name == name);
-        let mut same_name = self.manifests.iter().filter(|raw| is_it(raw));
+        let is_it = |it: &Element| it.entry.as_ref().is_some_and(|entry| entry.name == name);
+        let mut same_name = self.elements.iter().filter(|it| is_it(it));
         if let (Some(only), None) = (same_name.next(), same_name.next())
-            && only.get() == raw.get()
+            && only.json == json
         {
             return Ok(false);
         }
-        self.manifests.retain(|raw| !is_it(raw));
-        self.manifests.push(raw);
+        self.elements.retain(|it| !is_it(it));
+        let entry = Some(Entry { name: name.into(), descriptor });
+        self.elements.push(Element { json: json.into(), entry });
         Ok(true)
     }
 
     /// Removes every entry that `goes` says.
     pub(super) fn remove(&mut self, goes: impl Fn(&Entry) -> bool) {
-        self.manifests.retain(|raw| !parse_entry(raw).is_some_and(|entry| goes(&entry)));
+        self.elements.retain(|it| !it.entry.as_ref().is_some_and(&goes));
     }
 
     /// What all entries lead to, those of a repeated name too: other tools may take the first.
     pub(super) fn roots(&self) -> impl Iterator<Item = Root<'_>> {
-        self.manifests.iter().map(|raw| match parse_entry(raw) {
-            Some(entry) => Root::Entry(Box::new(entry)),
-            None => Root::Unknown(raw.get()),
+        self.elements.iter().map(|it| match &it.entry {
+            Some(entry) => Root::Entry(entry),
+            None => Root::Unknown(&it.json),
         })
     }
 }
 
+fn last_of_each_name(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let nameless = |entry: &Entry| entry.name.is_empty();
+    // A stable sort, so that of one name the last is the last.
+    entries.sort_by(|a, b| (nameless(a), &a.name).cmp(&(nameless(b), &b.name)));
+    let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        match kept.last_mut() {
+            Some(last) if last.name == entry.name && !nameless(last) => *last = entry,
+            _ => kept.push(entry),
+        }
+    }
+    kept
+}
+
 /// One element of the index.
 pub(super) enum Root<'a> {
-    Entry(Box<Entry>),
+    Entry(&'a Entry),
     /// The JSON of something that we do not understand.
     Unknown(&'a str),
 }
@@ -241,8 +284,8 @@ fn as_u64(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
-fn parse_entry(raw: &RawValue) -> Option<Entry> {
-    let descriptor: Descriptor = serde_json::from_str(raw.get()).ok()?;
+fn parse_entry(json: &str) -> Option<Entry> {
+    let descriptor: Descriptor = serde_json::from_str(json).ok()?;
     let name = descriptor.annotations.get(REF_NAME).cloned().unwrap_or_default();
     Some(Entry { name, descriptor })
 }
@@ -315,7 +358,7 @@ mod tests {
             [2]
         );
         names.set("n", &target(), &note()).unwrap();
-        assert_eq!(names.manifests.len(), 1);
+        assert_eq!(names.elements.len(), 1);
     }
 
     #[test]

@@ -1,9 +1,9 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::names::{Entry, Names};
+use super::names::{Entry, Index};
 use super::{Store, file};
 use crate::endpoint::Source;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -36,7 +36,7 @@ impl Summary {
 impl Store {
     /// All names, in alphabetical order, then what has no name.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        Ok(Names::read(&self.layout)?.entries())
+        Ok(Index::read(&self.layout)?.names()?.into_entries())
     }
 
     /// What `entry` comes to.
@@ -45,6 +45,24 @@ impl Store {
             Some(summary) => Ok(summary),
             None => self.summary_of(&entry.descriptor),
         }
+    }
+
+    /// What each of `entries` comes to; what several lead to is read once.
+    pub fn summaries(&self, entries: &[Entry]) -> Vec<Result<Summary>> {
+        let mut known: HashMap<Digest, Summary> = HashMap::new();
+        let mut summary = |entry: &Entry| {
+            let digest = entry.descriptor.digest;
+            match (entry.noted(), known.get(&digest)) {
+                (Some(summary), _) => Ok(summary),
+                (None, Some(summary)) => Ok(summary.clone()),
+                (None, None) => {
+                    let summary = self.summary_of(&entry.descriptor)?;
+                    known.insert(digest, summary.clone());
+                    Ok(summary)
+                }
+            }
+        };
+        entries.iter().map(&mut summary).collect()
     }
 
     pub(super) fn summary_of(&self, descriptor: &Descriptor) -> Result<Summary> {

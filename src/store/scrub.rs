@@ -41,7 +41,11 @@ impl Store {
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         std::thread::scope(|scope| {
             for _ in 1..threads.min(THREADS_LIMIT).min(scrub.waiting.len()) {
-                scope.spawn(|| scrub.work());
+                let thread = std::thread::Builder::new().name("verify".into());
+                // Without the others this one does all the work.
+                if let Err(error) = thread.spawn_scoped(scope, || scrub.work()) {
+                    log::debug!("starting a thread: {error}");
+                }
             }
             scrub.work();
         });

@@ -19,6 +19,7 @@ mod pull;
 mod questions;
 mod registry;
 mod resume;
+mod shared;
 mod static_binary;
 mod tls;
 mod tool;

@@ -95,7 +95,7 @@ fn killed(scene: &Scene, extent: Extent) -> Row {
         let mut both = targets.each_ref().map(|name| pull(name));
         for process in &mut both {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let moment = Instant::now() + Duration::from_micros((random >> 33) % 15_000);
+            let moment = Instant::now() + Duration::from_micros((random >> 33) % 8_000);
             while Instant::now() < moment {
                 std::thread::yield_now();
             }

@@ -1,6 +1,8 @@
 use std::thread;
 
-use windlass::error::ErrorKind;
+use windlass::endpoint::{Guard, Origin, Receipt, Sink};
+use windlass::error::{ErrorKind, Result};
+use windlass::image::{Descriptor, Digest, Manifest};
 use windlass::reference::Reference;
 
 use super::{Filled, put, two_images};
@@ -114,4 +116,69 @@ fn list_of_many_names_reads_the_index_alone() {
         assert_eq!(summary.platforms.len(), if entry.name.contains("index") { 2 } else { 1 });
     }
     put(&store, "one:2", &one).unwrap();
+}
+
+/// Tells in which order a sink is asked.
+struct Asked<'a>(&'a windlass::store::Store, std::sync::Mutex<Vec<&'static str>>);
+
+impl Asked<'_> {
+    fn note(&self, what: &'static str) {
+        self.1.lock().unwrap().push(what);
+    }
+}
+
+impl Sink for Asked<'_> {
+    fn protect(&self, content: &[Digest]) -> Result<Box<dyn Guard>> {
+        self.note("protect");
+        self.0.protect(content)
+    }
+
+    fn contains(&self, descriptor: &Descriptor) -> Result<bool> {
+        self.note("contains");
+        self.0.contains(descriptor)
+    }
+
+    fn room(&self) -> Result<Option<u64>> {
+        self.0.room()
+    }
+
+    fn partial_len(&self, blob: &Descriptor) -> Result<u64> {
+        self.0.partial_len(blob)
+    }
+
+    fn receive(&self, blob: &Descriptor) -> Result<Receipt> {
+        self.note("receive");
+        self.0.receive(blob)
+    }
+
+    fn put_manifest(&self, manifest: &Manifest) -> Result<()> {
+        self.note("put manifest");
+        self.0.put_manifest(manifest)
+    }
+
+    fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()> {
+        self.note("name");
+        self.0.name(reference, target, origin)
+    }
+}
+
+#[test]
+fn transfer_announces_what_it_needs_before_it_asks_what_is_there() {
+    let filled = Filled::with(&[("one:1", &Image::small())]);
+    let (from, to) = (filled.open(), Filled::empty());
+    let store = to.open();
+    let sink = Asked(&store, std::sync::Mutex::default());
+    let transfer = windlass::transfer::Transfer {
+        source: &from,
+        sink: &sink,
+        jobs: 1,
+        retry: windlass::transfer::Retry::default(),
+        stall_timeout: std::time::Duration::from_secs(1),
+        observer: &(),
+        interrupt: &windlass::transfer::Interrupt::new(),
+    };
+    let plan = transfer.plan(&reference("one:1"), &windlass::transfer::Platforms::All).unwrap();
+    transfer.run(&reference("one:1"), &plan).unwrap();
+    let asked = sink.1.lock().unwrap();
+    assert_eq!((asked[0], asked[1], asked.last()), ("protect", "contains", Some(&"name")));
 }
