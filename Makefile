@@ -5,7 +5,7 @@ HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 # Warnings are errors here and nowhere else, so that an unfinished change still builds.
 LINT := -- -D warnings
 
-.PHONY: help demo build test lint check doc bench interop static deny golden clean
+.PHONY: help demo build test lint check doc bench interop prove static deny golden clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,18 +23,22 @@ check: ## the tests alone
 
 lint: ## format and lints
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --test demo --test interop --bench windlass $(LINT)
+	$(CARGO) clippy --locked --all-targets --test demo --test interop --test prove --bench windlass $(LINT)
 
 doc: ## the documentation of the crate, private items included
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 
-bench: ## measure against curl and skopeo in one run; installs them; minutes
+bench: static ## measure dist/windlass against curl and skopeo in one run; installs them; minutes
 	tests/interop/install
-	$(CARGO) bench --locked --bench windlass
+	$(CARGO) bench --locked --bench windlass -- --windlass $(CURDIR)/dist/windlass
 
 interop: static ## real registries and clients; installs them (Debian packages, root or sudo)
 	tests/interop/install
 	$(CARGO) test --locked --test interop
+
+prove: ## kill, starve and crowd the store, and print what was found; installs strace; minutes
+	tests/interop/install
+	$(CARGO) test --locked --release --test prove
 
 static: ## build dist/windlass: one file that needs nothing else
 	RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static" \

@@ -15,6 +15,12 @@ pub trait Source: Sync {
     /// the digest of what came. If `reference` has a digest, the manifest has it too.
     fn resolve(&self, reference: &Reference) -> Result<Manifest>;
 
+    /// The digest of what [`resolve`](Source::resolve) would give, if that can be told for less:
+    /// registries count manifests against quotas.
+    fn digest(&self, _reference: &Reference) -> Result<Option<Digest>> {
+        Ok(None)
+    }
+
     /// The manifest that `descriptor` leads to, verified against its digest and size.
     fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest>;
 
@@ -50,6 +56,16 @@ pub trait Sink: Sync {
     /// Whether the content of `descriptor` is there, with its size.
     fn contains(&self, descriptor: &Descriptor) -> Result<bool>;
 
+    /// What `reference` means here by now.
+    fn meaning(&self, _reference: &Reference) -> Result<Option<Meaning>> {
+        Ok(None)
+    }
+
+    /// The manifest of `descriptor`, if it is there and as described.
+    fn stored(&self, _descriptor: &Descriptor) -> Option<Manifest> {
+        None
+    }
+
     /// How many bytes there is room for, if the place knows.
     fn room(&self) -> Result<Option<u64>>;
 
@@ -79,6 +95,15 @@ pub struct Origin {
     pub resolved: Digest,
     /// The repository, if it came from a registry.
     pub repository: Option<Repository>,
+}
+
+/// What a name means in a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meaning {
+    /// What it leads to, with the platform if that was chosen.
+    pub target: Descriptor,
+    /// The digest that it had where it came from.
+    pub resolved: Digest,
 }
 
 /// What is held as long as it lives.

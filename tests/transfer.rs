@@ -10,7 +10,7 @@ use windlass::registry::{Options, Registry};
 use windlass::store::{Durability, Store};
 use windlass::transfer::{Event, Interrupt, Observer, Platforms, Retry, Transfer};
 
-use crate::support::{self, Content, Fault, Image, ImageBuilder, Rule, Scratch};
+use crate::support::{self, Content, Fault, Image, ImageBuilder, IndexBuilder, Rule, Scratch};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -224,4 +224,46 @@ fn partial_file_of_another_size_or_a_lying_record_does_no_harm() {
         holds(scratch.path(), &name, &image);
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "{record}: nothing is left");
     }
+}
+
+#[test]
+fn unchanged_image_costs_one_head_and_a_moved_tag_is_noticed() {
+    let (registry, scratch) = (support::Registry::start(), Scratch::new());
+    let image = IndexBuilder::platforms(&["linux/amd64", "linux/arm64/v8"]);
+    let name = registry.push(&image, "box:1");
+    pull(scratch.path(), &name).unwrap();
+    registry.forget();
+    pull(scratch.path(), &name).unwrap();
+    assert_eq!((registry.count("HEAD */manifests/1"), registry.count("GET */manifests/*")), (1, 0));
+    assert_eq!(registry.count("*/blobs/*"), 0);
+
+    let moved = Image::small();
+    registry.push(&moved, "box:1");
+    pull(scratch.path(), &name).unwrap();
+    holds(scratch.path(), &name, &moved);
+}
+
+#[test]
+fn unchanged_image_that_was_damaged_is_made_whole() {
+    let (registry, scratch) = (support::Registry::start(), Scratch::new());
+    let image = Image::of_size(10);
+    let name = registry.push(&image, "box:1");
+    pull(scratch.path(), &name).unwrap();
+    let blob = |digest: &str| scratch.path().join("blobs/sha256").join(&digest[7..]);
+    for piece in image.blobs.iter().chain(&image.manifests) {
+        std::fs::remove_file(blob(&piece.digest)).unwrap();
+        pull(scratch.path(), &name).unwrap();
+        holds(scratch.path(), &name, &image);
+    }
+}
+
+#[test]
+fn config_of_an_image_without_index_is_fetched_once() {
+    let registry = support::Registry::start();
+    let image = ImageBuilder::new().platform("linux/s390x").layer_random(1, 10).build();
+    let name = registry.push(&image, "box:1");
+    let windlass = support::Windlass::new();
+    windlass.run(&["pull", &name]).success().says("linux/s390x");
+    assert_eq!(registry.count("GET */blobs/*"), 2);
+    assert_eq!(registry.count("*/manifests/*"), 1);
 }

@@ -54,7 +54,7 @@ use self::tls::Identity;
 use self::url::Url;
 use crate::endpoint::Source;
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::{Descriptor, Manifest};
+use crate::image::{Descriptor, Digest, Manifest};
 use crate::reference::{Reference, Repository};
 
 /// How to speak to a registry.
@@ -241,6 +241,13 @@ impl Remote {
 impl Source for Remote {
     fn resolve(&self, reference: &Reference) -> Result<Manifest> {
         self.resolve_manifest(reference)
+    }
+
+    fn digest(&self, reference: &Reference) -> Result<Option<Digest>> {
+        match reference.digest() {
+            Some(digest) => Ok(Some(digest)),
+            None => self.head(reference).map(|descriptor| Some(descriptor.digest)),
+        }
     }
 
     fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {

@@ -13,8 +13,13 @@ use crate::image::{Descriptor, Digest, Hasher};
 /// often enough to keep up, rarely enough to cost nothing.
 const NOTIFY_STEP: u64 = 1024 * 1024;
 
-/// How many buffers wait for the hashing thread at the most.
-const HANDED_LIMIT: usize = 8;
+/// How many buffers wait for the hashing thread at the most. Times the blobs that are received at
+/// once, this is memory.
+const HANDED_LIMIT: usize = 6;
+
+/// The hashing thread is woken for so many buffers, and wakes who waits for it when so few are
+/// left: each thread then has something to do for a while.
+const HANDED_HALF: usize = HANDED_LIMIT / 2;
 
 /// How many bytes the hashing thread reads back at a time.
 const HASH_BUFFER: usize = 128 * 1024;
@@ -103,8 +108,11 @@ impl Shared {
         state.handed_end += u64::try_from(len).unwrap_or(0);
         let next = state.spare.pop().unwrap_or_else(|| vec![0; buffer.len()]);
         state.handed.push_back((buffer, len));
+        let is_worth_it = state.handed.len() >= HANDED_HALF || state.handed_end == self.size;
         drop(state);
-        self.changed.notify_one();
+        if is_worth_it {
+            self.changed.notify_one();
+        }
         next
     }
 
@@ -137,7 +145,9 @@ impl Shared {
                 state = self.lock();
                 state.hashed += u64::try_from(len).unwrap_or(0);
                 state.spare.push(bytes);
-                self.taken.notify_one();
+                if state.handed.len() <= HANDED_HALF {
+                    self.taken.notify_one();
+                }
             } else if prefix > hashed {
                 // Nothing that comes now follows on what is being read back.
                 state.handed_end = u64::MAX;

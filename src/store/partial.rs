@@ -81,7 +81,11 @@ impl Partial {
         let record_path = layout.partial_record(blob.digest);
         let (record, ranges) = RecordFile::open(record_path, &file, blob.size)?;
         // What is not known to be there must not be part of the blob.
-        file.set_len(ranges.end()).context(|| format!("cutting `{}`", path.display()))?;
+        // A file that is cut is written out by ext4 when it is closed, so only if it must be.
+        let cutting = || format!("cutting `{}`", path.display());
+        if file.metadata().context(cutting)?.len() != ranges.end() {
+            file.set_len(ranges.end()).context(cutting)?;
+        }
         let lock = file;
         let file = clone(&lock, &path)?;
         let place = Place::Named { record, lock };

@@ -8,7 +8,7 @@ use super::lock::{IndexLock, Lease};
 use super::names::{self, Note};
 use super::partial::{Claimed, Partial};
 use super::{Durability, Store, file};
-use crate::endpoint::{Guard, Origin, Receipt, Sink};
+use crate::endpoint::{Guard, Meaning, Origin, Receipt, Sink, Source};
 use crate::error::{Context, Result};
 use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest};
 use crate::reference::Reference;
@@ -147,6 +147,16 @@ impl Sink for Store {
         let leads_on =
             (kind.is_manifest() || kind.is_config()) && descriptor.size <= MANIFEST_LIMIT;
         Ok(!leads_on || self.read(descriptor).is_ok())
+    }
+
+    fn meaning(&self, reference: &Reference) -> Result<Option<Meaning>> {
+        let name = reference.name();
+        let entry = self.entries()?.into_iter().find(|entry| entry.name == name);
+        Ok(entry.map(|entry| Meaning { resolved: entry.resolved(), target: entry.descriptor }))
+    }
+
+    fn stored(&self, descriptor: &Descriptor) -> Option<Manifest> {
+        self.manifest(descriptor).ok()
     }
 
     fn room(&self) -> Result<Option<u64>> {

@@ -22,10 +22,10 @@ use moves::Moves;
 use plan::Collector;
 use platforms::{candidates, choose, none_for};
 
-use crate::endpoint::{Origin, Sink, Source};
+use crate::endpoint::{Meaning, Origin, Receipt, Sink, Source};
 use crate::error::{Context, Error, ErrorKind, Remedy, Result};
 use crate::image::{
-    Config, Descriptor, Document, ImageManifest, MANIFEST_LIMIT, Manifest, Platform,
+    Config, Descriptor, Digest, Document, ImageManifest, MANIFEST_LIMIT, Manifest, Platform,
 };
 use crate::reference::Reference;
 use crate::stream::Verify;
@@ -63,36 +63,56 @@ impl Transfer<'_> {
     ///
     /// [`ErrorKind::NotFound`] when a platform is not there.
     pub fn plan(&self, reference: &Reference, platforms: &Platforms) -> Result<Plan> {
-        let root = self.retrying(reference, || self.source.resolve(reference))?;
-        let resolved = root.digest();
         let fetch = |descriptor: &Descriptor| self.manifest(reference, descriptor);
-        let (root, platform) = match (root.document(), platforms) {
-            (_, Platforms::All) => (root, None),
-            (Document::Image(image), Platforms::Host) => {
-                self.warn_of_another_platform(reference, image)?;
-                (root, None)
-            }
-            (Document::Image(image), Platforms::Only(wanted)) => {
-                let platform = self.platform_of(reference, image)?;
-                for wanted in wanted {
-                    let fits = platform.as_ref().is_some_and(|it| wanted.distance(it).is_some());
-                    if !fits {
-                        return Err(none_for(wanted, platform.iter()));
+        let mut config = None;
+        let (resolved, root, platform) = match self.unchanged(reference, platforms)? {
+            Some(unchanged) => unchanged,
+            None => {
+                let root = self.retrying(reference, || self.source.resolve(reference))?;
+                let resolved = root.digest();
+                let (root, platform) = match (root.document(), platforms) {
+                    (_, Platforms::All) => (root, None),
+                    (Document::Image(image), _) => {
+                        config = self.config(reference, image, platforms)?;
+                        let platform = check_platform(reference, config.as_ref(), platforms)?;
+                        (root, platform)
                     }
-                }
-                (root, platform)
-            }
-            (Document::Index(_), Platforms::Host) => {
-                self.narrow(reference, root, &[Platform::host()], &fetch)?
-            }
-            (Document::Index(_), Platforms::Only(wanted)) => {
-                self.narrow(reference, root, wanted, &fetch)?
+                    (Document::Index(_), Platforms::Host) => {
+                        self.narrow(reference, root, &[Platform::host()], &fetch)?
+                    }
+                    (Document::Index(_), Platforms::Only(wanted)) => {
+                        self.narrow(reference, root, wanted, &fetch)?
+                    }
+                };
+                (resolved, root, platform)
             }
         };
         let target = Descriptor { platform, ..root.descriptor() };
         let mut collector = Collector::new(&fetch);
         collector.add(root, 1)?;
-        Ok(collector.finish(resolved, target))
+        Ok(Plan { config, ..collector.finish(resolved, target) })
+    }
+
+    /// What the name means in the sink by now, if it would come to the same again: then a HEAD is
+    /// all that is asked.
+    fn unchanged(
+        &self,
+        reference: &Reference,
+        platforms: &Platforms,
+    ) -> Result<Option<(Digest, Manifest, Option<Platform>)>> {
+        let Some(Meaning { target, resolved }) = self.sink.meaning(reference)? else {
+            return Ok(None);
+        };
+        if !platforms.come_to(&target, resolved) {
+            return Ok(None);
+        }
+        // Whatever is wrong with the answer, resolving it says it better, and with patience.
+        match self.source.digest(reference) {
+            Ok(Some(digest)) if digest == resolved => {}
+            _ => return Ok(None),
+        }
+        let stored = self.sink.stored(&target);
+        Ok(stored.map(|manifest| (resolved, manifest, target.platform)))
     }
 
     /// What is left of `index` when only the `wanted` platforms are kept: the manifest of one, an
@@ -105,7 +125,10 @@ impl Transfer<'_> {
         fetch: &dyn Fn(&Descriptor) -> Result<Manifest>,
     ) -> Result<(Manifest, Option<Platform>)> {
         let platform_of = |manifest: &Manifest| match manifest.document() {
-            Document::Image(image) => self.platform_of(reference, image),
+            Document::Image(image) => {
+                let config = self.read_config(reference, &image.config)?;
+                config.map_or(Ok(None), |bytes| platform_in(&bytes))
+            }
             Document::Index(_) => Ok(None),
         };
         let candidates = candidates(&index, fetch, &platform_of)?;
@@ -161,6 +184,14 @@ impl Transfer<'_> {
                 to_move.push(blob);
             }
         }
+        if let Some((config, bytes)) = &plan.config
+            && to_move.iter().any(|blob| blob.digest == config.digest)
+            && self.put(config, bytes)?
+        {
+            to_move.retain(|blob| blob.digest != config.digest);
+            let (image, blob) = (reference, config);
+            self.observer.event(&Event::Blob { image, blob, present: false });
+        }
         if !to_move.is_empty() {
             Moves::new(self, reference, to_move.into_iter()).run()?;
         }
@@ -188,13 +219,46 @@ impl Transfer<'_> {
     }
 
     fn manifest(&self, image: &Reference, descriptor: &Descriptor) -> Result<Manifest> {
+        if let Some(manifest) = self.sink.stored(descriptor) {
+            return Ok(manifest);
+        }
         self.retrying(image, || self.source.manifest(descriptor))
             .context(|| format!("reading manifest {}", descriptor.digest))
     }
 
-    /// The platform that an image's config names. An artifact has none.
-    fn platform_of(&self, name: &Reference, image: &ImageManifest) -> Result<Option<Platform>> {
+    /// Stores a small blob whose bytes are known. Says whether it is there now: it is not if
+    /// somebody else is about to store it.
+    fn put(&self, blob: &Descriptor, bytes: &[u8]) -> Result<bool> {
+        match self.sink.receive(blob)? {
+            Receipt::Draft(draft) => {
+                draft.write_at(0, bytes)?;
+                draft.commit()?;
+                Ok(true)
+            }
+            Receipt::Present => Ok(true),
+            Receipt::Busy(_) => Ok(false),
+        }
+    }
+
+    /// The config of an image without an index, if its platform matters: nobody else names it.
+    ///
+    /// Fails when the config does not come: then the image would not come either.
+    fn config(
+        &self,
+        name: &Reference,
+        image: &ImageManifest,
+        platforms: &Platforms,
+    ) -> Result<Option<(Descriptor, Vec<u8>)>> {
         let config = &image.config;
+        // Whoever has the config has been told for what it is, or has made it.
+        if *platforms == Platforms::Host && self.sink.contains(config)? {
+            return Ok(None);
+        }
+        Ok(self.read_config(name, config)?.map(|bytes| (config.clone(), bytes)))
+    }
+
+    /// The bytes of an image config. An artifact's config says nothing to us.
+    fn read_config(&self, name: &Reference, config: &Descriptor) -> Result<Option<Vec<u8>>> {
         if !config.media_type.is_config() {
             return Ok(None);
         }
@@ -214,31 +278,48 @@ impl Transfer<'_> {
                 .and_then(|content| Ok(Verify::new(content, config).read_to_end(&mut bytes)?));
             read.map(|_| bytes).inspect_err(|error| was_wrong = error.remedy() == Remedy::Restart)
         };
-        let bytes = self.retrying(name, read).context(reading)?;
-        let config = Config::from_slice(&bytes)
-            .map_err(|error| Error::content(format!("malformed config: {error}")))
-            .context(reading)?;
-        Ok(config.platform())
+        self.retrying(name, read).context(reading).map(Some)
     }
+}
 
-    /// An image without an index is taken as it is; the user should know if it does not run here.
-    ///
-    /// Fails when the config does not come: then the image would not come either.
-    fn warn_of_another_platform(&self, name: &Reference, image: &ImageManifest) -> Result<()> {
-        // Whoever has the config has been told, or has made it.
-        if self.sink.contains(&image.config).unwrap_or(false) {
-            return Ok(());
+/// The platform that the bytes of an image config name.
+fn platform_in(config: &[u8]) -> Result<Option<Platform>> {
+    Config::from_slice(config)
+        .map(|config| config.platform())
+        .map_err(|error| Error::content(format!("malformed config: {error}")))
+}
+
+/// Whether an image without an index is for the platforms that are wanted. The host's is only
+/// what is usual: then the user is told.
+fn check_platform(
+    name: &Reference,
+    config: Option<&(Descriptor, Vec<u8>)>,
+    platforms: &Platforms,
+) -> Result<Option<Platform>> {
+    let platform = match config {
+        Some((config, bytes)) => {
+            platform_in(bytes).context(|| format!("reading config {}", config.digest))
         }
+        None => Ok(None),
+    };
+    let Platforms::Only(wanted) = platforms else {
         let host = Platform::host();
-        match self.platform_of(name, image) {
+        match platform {
             Ok(Some(platform)) if host.distance(&platform).is_none() => {
                 log::warn!("{name} is for {platform}, this machine is {host}");
             }
-            // It has come, and what it is for is nobody's business.
-            Err(error) if matches!(error.kind(), ErrorKind::Content(_)) => log::debug!("{error}"),
-            Err(error) => return Err(error),
+            // It has come as it is, and what it is for is nobody's business.
+            Err(error) => log::debug!("{error}"),
             Ok(_) => {}
         }
-        Ok(())
+        return Ok(None);
+    };
+    let platform = platform?;
+    let fits = |wanted: &&Platform| {
+        platform.as_ref().is_some_and(|platform| wanted.distance(platform).is_some())
+    };
+    match wanted.iter().find(|wanted| !fits(wanted)) {
+        Some(wanted) => Err(none_for(wanted, platform.iter())),
+        None => Ok(platform),
     }
 }

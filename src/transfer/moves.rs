@@ -261,11 +261,13 @@ impl<'a> Moves<'a> {
                 let spoilt = brought && error.remedy() == Remedy::Restart;
                 let draft = if spoilt { moving.draft.take() } else { None };
                 let error = moving.job.budget.last(&self.transfer.retry, error);
+                // Before anybody else may look at this blob.
+                state.failed.get_or_insert(error.context(format!("moving blob {}", blob.digest)));
                 drop(state);
                 if let Some(Err(error)) = draft.map(Draft::discard) {
                     log::debug!("discarding {}: {error}", blob.digest);
                 }
-                self.fail(error.context(format!("moving blob {}", blob.digest)));
+                self.changed.notify_all();
             }
         }
     }

@@ -17,6 +17,8 @@ pub struct Plan {
     pub(super) target: Descriptor,
     pub(super) blobs: Vec<Descriptor>,
     pub(super) manifests: Vec<Manifest>,
+    /// The config, if it had to be read to make the plan.
+    pub(super) config: Option<(Descriptor, Vec<u8>)>,
 }
 
 /// What of a plan is not there yet.
@@ -168,6 +170,6 @@ impl<'a> Collector<'a> {
     }
 
     pub(super) fn finish(self, resolved: Digest, target: Descriptor) -> Plan {
-        Plan { resolved, target, blobs: self.blobs, manifests: self.manifests }
+        Plan { resolved, target, blobs: self.blobs, manifests: self.manifests, config: None }
     }
 }

@@ -23,6 +23,24 @@ pub enum Platforms {
     All,
 }
 
+impl Platforms {
+    /// Whether `target` is for certain what these come to, of an image that resolves to
+    /// `resolved`: then nothing need be asked to know it.
+    pub(super) fn come_to(&self, target: &Descriptor, resolved: Digest) -> bool {
+        let is_whole = target.digest == resolved;
+        let is_exactly = |wanted: &Platform| {
+            let platform = target.platform.as_ref();
+            platform.is_some_and(|platform| wanted.distance(platform) == Some(0))
+        };
+        match self {
+            Platforms::All => is_whole,
+            _ if !target.media_type.is_image() => false,
+            Platforms::Host => is_whole || is_exactly(&Platform::host()),
+            Platforms::Only(wanted) => matches!(&wanted[..], [only] if is_exactly(only)),
+        }
+    }
+}
+
 /// An image in an index, or in an index in it.
 pub(super) struct Candidate {
     pub(super) descriptor: Descriptor,

@@ -73,6 +73,6 @@ fn inflated_bomb_stays_within_the_size_of_the_blob() {
     scene.registry.rule(rule.fault(Fault::Gzip));
     let output = scene.fails(7, "expected ", &[]);
     assert!(output.took.as_secs() < 10, "{output}");
-    assert!(scene.registry.count(&scene.layer()) <= 2);
+    assert!(scene.registry.count(&scene.layer()) <= 2, "{}\n{output}", scene.story());
     scene.recovers(SIZE);
 }

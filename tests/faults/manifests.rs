@@ -34,6 +34,7 @@ fn manifest_that_breaks_off_is_asked_for_once_more() {
         let length = scene.image.root().size();
         for at in [0, 1, length / 2, length - 1] {
             scene.registry.recover();
+            std::fs::remove_dir_all(scene.windlass.store()).ok();
             let cut = Rule::on(&scene.manifest()).once().fault(framing.clone());
             scene.registry.rule(cut.fault(Fault::Truncate(at)));
             scene.registry.forget();
