@@ -60,9 +60,6 @@ fn reserved_name_is_not_even_looked_up() {
 
 #[test]
 fn name_without_address_is_looked_up_twice() {
-    if !super::machine::has_namespaces() {
-        return;
-    }
     let windlass = Windlass::new();
     let config = windlass.scratch.write("resolv.conf", "nameserver 127.88.0.9\n");
     let hosts = windlass.scratch.write("hosts", "127.0.0.1 localhost\n");
