@@ -5,7 +5,7 @@ HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 # Warnings are errors here and nowhere else, so that an unfinished change still builds.
 LINT := -- -D warnings
 
-.PHONY: help demo build test lint check doc bench interop prove static deny golden clean
+.PHONY: help demo build test lint check doc bench interop prove static golden clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,9 +48,6 @@ static: ## build dist/windlass: one file that needs nothing else
 
 golden: ## rewrite the help texts in fixtures/help, when a change is meant
 	WINDLASS_GOLDEN=rewrite $(CARGO) test --locked --quiet help_texts
-
-deny: ## licences and advisories of the dependencies; needs cargo-deny and its database
-	$(CARGO) deny check
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -26,7 +26,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("rustls", &["registry/tls.rs", "registry/http/failure.rs"]),
     ("rayon", &["transfer/parallel.rs"]),
     ("argh", &["cli/", "main.rs"]),
-    ("indicatif", &["cli/progress/", "cli/progress.rs", "cli/output.rs"]),
+    ("indicatif", &["cli/progress/", "cli/output.rs"]),
     ("env_logger", &["cli/"]),
     ("signal_hook", &["cli/"]),
     ("rustix", &["registry/http/failure.rs", "store/", "cli/"]),

@@ -267,3 +267,22 @@ fn config_of_an_image_without_index_is_fetched_once() {
     assert_eq!(registry.count("GET */blobs/*"), 2);
     assert_eq!(registry.count("*/manifests/*"), 1);
 }
+
+#[test]
+fn one_slow_connection_does_not_hold_up_the_others() {
+    for slow in [0, 2] {
+        let (registry, scratch) = (support::Registry::start(), Scratch::new());
+        let image = Image::of_size(16 * MIB);
+        let name = registry.push(&image, "box:1");
+        let layer = format!("GET */blobs/{}", image.layers()[0].digest);
+        let at = |bytes_per_second| Fault::Throttle { bytes_per_second };
+        registry.rule(Rule::on(&layer).nth(0..slow).fault(at(4 * MIB)));
+        registry.rule(Rule::on(&layer).nth(slow..slow + 1).fault(at(20_000)));
+        registry.rule(Rule::on(&layer).nth(slow + 1..u32::MAX).fault(at(4 * MIB)));
+        let began = Instant::now();
+        pull(scratch.path(), &name).unwrap();
+        let took = began.elapsed();
+        holds(scratch.path(), &name, &image);
+        assert!(took < Duration::from_secs(8), "stream {slow} is slow, and it took {took:?}");
+    }
+}

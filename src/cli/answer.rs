@@ -59,6 +59,7 @@ impl Image {
             size: Some(plan.size()),
             ..Image::of_target(plan.target())
         }
+        .for_platforms(&plan.platforms())
     }
 
     fn of_target(target: &Descriptor) -> Image {

@@ -90,7 +90,7 @@ fn advice(kind: &ErrorKind) -> Option<&'static str> {
             "--ca-file FILE trusts a certificate; --plain-http speaks to a registry without TLS",
         ),
         ErrorKind::Network { .. } | ErrorKind::Registry { status: 408 | 499 | 500.., .. } => {
-            Some("try again later; what has come is kept")
+            Some("try again later; nothing that has come is fetched again")
         }
         ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
             Some("make room; the same command then goes on where this one stopped")

@@ -65,7 +65,10 @@ impl DigestFile {
     /// Fails now rather than at the end if it cannot be written.
     pub(crate) fn create(path: &Path) -> Result<DigestFile> {
         let creating = || format!("creating `{}`", path.display());
-        let special = fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        // Where links lead; what is not there yet has no other name.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path = target.as_path();
+        let special = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
         if special {
             let file = File::options().write(true).open(path).context(creating)?;
             return Ok(DigestFile { path: path.into(), temporary: None, file });
@@ -134,5 +137,10 @@ mod tests {
         DigestFile::create(Path::new("/dev/null")).unwrap().commit(&[digest]).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file(), "devices stay devices");
         assert!(DigestFile::create(&folder.path().join("none/x")).is_err());
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("digests", &link).unwrap();
+        DigestFile::create(&link).unwrap().commit(&[digest]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{digest}\n"), "nothing is left");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 }

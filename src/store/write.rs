@@ -26,7 +26,8 @@ impl Store {
                 Err(error) => return Err(std::io::Error::from(error)).context(writing),
             }
         }
-        Ok(())
+        // Nothing is worth bringing if it cannot be named.
+        self.entries().map(drop).context(writing)
     }
 
     /// The folder of the store, or the nearest above that is there already.

@@ -8,7 +8,11 @@ pub(super) fn on_threads(count: usize, work: impl Fn() + Sync) -> Result<()> {
         // What a worker keeps on its stack is small; its buffer is on the heap.
         .stack_size(512 * 1024)
         .build()
-        .map_err(|error| Error::new(ErrorKind::Other(format!("starting threads: {error}"))))?;
+        .map_err(|error| {
+            // This machine does not let us have so many.
+            Error::new(ErrorKind::Io(std::io::Error::other(error.to_string())))
+                .context(format!("starting {count} threads"))
+        })?;
     pool.broadcast(|_| work());
     Ok(())
 }

@@ -2,8 +2,14 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The least that is worth a request of its own.
+/// The least that is worth a request of its own, however slow the connections are.
+const LEAST: u64 = 64 * 1024;
+
+/// The least that is worth a request of its own on connections that bring it in no time.
 const CHUNK_MIN: u64 = 1024 * 1024;
+
+/// A stream that brings so many times less than the best of this blob is not waited for.
+const MUCH_SLOWER: u64 = 4;
 
 /// The most that one request asks for beside others, so that hashing, which follows the lowest
 /// unfinished offset, has something to do.
@@ -35,6 +41,8 @@ pub(super) struct Pieces {
     /// Missing, and nobody is at it; in order.
     free: Vec<Range<u64>>,
     taken: Vec<Piece>,
+    /// Bytes a second of the fastest stream so far.
+    best_rate: u64,
 }
 
 /// Bytes that one stream is to bring.
@@ -79,7 +87,7 @@ pub(super) enum Next {
 impl Pieces {
     /// Nobody is at any of `missing`, the gaps of a blob of `size` bytes.
     pub(super) fn new(size: u64, missing: Vec<Range<u64>>) -> Pieces {
-        Pieces { size, free: missing, taken: Vec::new() }
+        Pieces { size, free: missing, taken: Vec::new(), best_rate: 0 }
     }
 
     /// Whether nothing is missing and nobody is at it.
@@ -120,17 +128,19 @@ impl Pieces {
     pub(super) fn beside(&mut self, jobs: u64, now: Instant) -> Option<Order> {
         let rates = self.taken.iter().filter_map(|piece| piece.rate(now));
         let rate = rates.max().filter(|rate| *rate < FAST)?;
+        self.best_rate = self.best_rate.max(rate);
         if self.free.is_empty() {
             self.split(now);
         }
         let free: u64 = self.free.iter().map(|range| range.end - range.start).sum();
         let first = self.free.first_mut()?;
         // Smaller towards the end, so that all streams end at about the same time.
-        let share = (free / jobs.saturating_mul(2).max(1)).max(CHUNK_MIN);
-        let len = bytes_in(rate, CHUNK_TIME).clamp(CHUNK_MIN, CHUNK_MAX).min(share);
+        let least = least_worth(self.best_rate);
+        let share = (free / jobs.saturating_mul(2).max(1)).max(least);
+        let len = bytes_in(self.best_rate, CHUNK_TIME).clamp(least, CHUNK_MAX).min(share);
         let end = first.start.saturating_add(len).min(first.end);
         // What would be left is not worth a request.
-        let end = if first.end - end < CHUNK_MIN / 2 { first.end } else { end };
+        let end = if first.end - end < least / 2 { first.end } else { end };
         let range = first.start..end;
         first.start = end;
         if first.is_empty() {
@@ -139,7 +149,8 @@ impl Pieces {
         Some(self.take(range, false, now))
     }
 
-    /// Frees the tail of the piece whose stream would take longest, if that is long.
+    /// Frees the tail of the piece whose stream would take longest, if that is long; all of it,
+    /// if others were much faster.
     fn split(&mut self, now: Instant) {
         let time_left = |piece: &Piece| {
             let rate = piece.rate(now)?.max(1);
@@ -147,10 +158,18 @@ impl Pieces {
             let worth = if piece.open_ended { WORTH_SPLITTING } else { 2 * CHUNK_TIME };
             (u128::from(millis) > worth.as_millis()).then_some((millis, rate))
         };
-        let slow = self.taken.iter_mut().filter_map(|it| Some((time_left(it)?, it)));
-        let Some(((_, rate), piece)) = slow.max_by_key(|((millis, _), _)| *millis) else { return };
-        let keep = bytes_in(rate, WORTH_SPLITTING / 2).max(CHUNK_MIN);
-        if piece.limit - piece.next < keep + CHUNK_MIN {
+        let slow = self.taken.iter().enumerate().filter_map(|(at, it)| Some((time_left(it)?, at)));
+        let Some(((_, rate), at)) = slow.max_by_key(|((millis, _), _)| *millis) else { return };
+        if rate < self.best_rate / MUCH_SLOWER {
+            // Whoever reads it hears that its piece is gone when the next bytes come.
+            let piece = self.taken.remove(at);
+            self.release(piece.next..piece.limit);
+            return;
+        }
+        let piece = &mut self.taken[at];
+        let least = least_worth(rate);
+        let keep = bytes_in(rate, WORTH_SPLITTING / 2).max(least);
+        if piece.limit - piece.next < keep + least {
             return;
         }
         let tail = piece.next + keep..piece.limit;
@@ -184,6 +203,7 @@ impl Pieces {
             return Next::End;
         };
         let piece = &self.taken[index];
+        self.best_rate = self.best_rate.max(piece.rate(Instant::now()).unwrap_or(0));
         let at = piece.next;
         let fits = |range: &Range<u64>| range.start == at || (over_gaps && range.start > at);
         match self.free.iter().position(fits) {
@@ -238,6 +258,11 @@ impl Piece {
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         Some((self.next - self.start).saturating_mul(1000) / millis)
     }
+}
+
+/// The least that is worth a request at that rate: what comes in a moment.
+fn least_worth(rate: u64) -> u64 {
+    bytes_in(rate, RATE_AFTER).clamp(LEAST, CHUNK_MIN)
 }
 
 fn bytes_in(rate: u64, duration: Duration) -> u64 {
@@ -296,7 +321,7 @@ mod tests {
         covered.sort_by_key(|range| range.start);
         let joined = covered.windows(2).all(|pair| pair[0].end == pair[1].start);
         assert!(joined && covered.last().unwrap().end == size, "{covered:?}");
-        assert!(orders.iter().all(|order| order.range.end - order.range.start >= MIB / 2));
+        assert!(orders.iter().all(|order| order.range.end - order.range.start >= MIB / 4));
         assert_eq!(pieces.there(), 2 * MIB);
         for order in &orders {
             pieces.give_up(order.id);
@@ -304,6 +329,30 @@ mod tests {
         pieces.advance(first.id, pieces.allowed(first.id));
         assert_eq!(pieces.extend(first.id, false), Next::From(covered[0].end), "takes it back");
         assert_eq!(pieces.allowed(first.id), size - covered[0].end);
+    }
+
+    #[test]
+    fn slow_stream_is_not_waited_for_when_others_are_fast() {
+        let now = Instant::now();
+        let size = 16 * MIB;
+        let mut pieces = Pieces::new(size, vec![0..size]);
+        let slow = pieces.first(true, now).unwrap();
+        pieces.advance(slow.id, 8 * 1024);
+        let fast = pieces.beside(8, after(now, 500)).unwrap();
+        assert!(fast.range.start < 128 * 1024, "it keeps little: {fast:?}");
+        pieces.advance(fast.id, fast.range.end - fast.range.start);
+        pieces.best_rate = 8 * MIB;
+        let mut covered = pieces.allowed(slow.id) + fast.range.end - fast.range.start + 8 * 1024;
+        pieces.extend(fast.id, false);
+        while let Some(order) = pieces.beside(8, after(now, 1000)) {
+            covered += order.range.end - order.range.start;
+            if order.range.start == 8 * 1024 {
+                assert_eq!(pieces.allowed(slow.id), 0, "the slow one has nothing left to do");
+                covered -= order.range.end - order.range.start;
+            }
+        }
+        assert_eq!(pieces.allowed(slow.id), 0);
+        assert_eq!(covered, size);
     }
 
     #[test]

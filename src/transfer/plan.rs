@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::endpoint::Sink;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::image::{Descriptor, Digest, Document, MANIFEST_LIMIT, Manifest};
+use crate::image::{Config, Descriptor, Digest, Document, MANIFEST_LIMIT, Manifest, Platform};
 
 /// How deep indexes may lie in indexes.
 const DEPTH_LIMIT: u32 = 8;
@@ -39,6 +39,28 @@ impl Plan {
     /// What the name will lead to: with the platform, if that was chosen from an index.
     pub fn target(&self) -> &Descriptor {
         &self.target
+    }
+
+    /// The platforms that the image is for, as far as the plan knows.
+    pub fn platforms(&self) -> Vec<Platform> {
+        if let Some(platform) = &self.target.platform {
+            return vec![platform.clone()];
+        }
+        let config = self.config.as_ref().and_then(|(_, bytes)| Config::from_slice(bytes).ok());
+        if let Some(platform) = config.and_then(|config| config.platform()) {
+            return vec![platform];
+        }
+        let mut platforms = Vec::new();
+        for manifest in &self.manifests {
+            let Document::Index(index) = manifest.document() else { continue };
+            let images = index.manifests.iter().filter(|child| !child.is_attestation());
+            for platform in images.filter_map(|child| child.platform.clone()) {
+                if !platforms.contains(&platform) {
+                    platforms.push(platform);
+                }
+            }
+        }
+        platforms
     }
 
     /// Configs and layers, each once.

@@ -97,7 +97,8 @@ fn trickle_is_a_stall_and_slow_is_not() {
     scene.registry.fail_always(&scene.layer(), trickle);
     let output = scene.fails(5, "fewer than 1024 bytes a second came", &["--stall-timeout=0.3"]);
     assert!(output.took < Duration::from_secs(9), "{output}");
-    assert_eq!(scene.registry.count(&scene.layer()), 3);
+    // Three stalls, of up to eight streams beside each other.
+    assert!((3..=24).contains(&scene.registry.count(&scene.layer())), "{}", scene.story());
     let kept = scene.kept();
     assert!(kept > 0, "even a trickle is kept");
     scene.recovers(MIB - kept);
