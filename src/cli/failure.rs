@@ -80,7 +80,7 @@ impl<E: Into<Error>> From<E> for Failure {
 /// What helps against errors of that kind, wherever they arise.
 fn advice(kind: &ErrorKind) -> Option<&'static str> {
     match kind {
-        ErrorKind::Registry { status: 401 | 403, .. } | ErrorKind::Denied(_) => Some(
+        ErrorKind::Registry { status: 401 | 403, .. } => Some(
             "log in with docker or podman, or give the login with --authfile FILE or --creds-stdin",
         ),
         ErrorKind::Registry { status: 429, .. } => {
