@@ -36,7 +36,8 @@ const ROUNDS: usize = 8;
 
 /// How to get out if nobody can read the names.
 const BROKEN_INDEX: &str = "the blobs are still there: move `index.json` away, or put back a copy \
-                            of it; then pull the names again, which fetches only what is missing";
+                            of it; then pull the names again, which fetches only what is missing. Run no gc \
+                            before all are there again";
 
 impl Command for Verify {
     const GROUPS: &'static [Group] =

@@ -297,7 +297,12 @@ impl Sweep<'_> {
 
     /// Whether an unfinished blob that nobody is at is of no use, or old enough.
     fn goes(&self, digest: Digest, metadata: &Metadata) -> bool {
-        let is_there = file::open(&self.store.layout.blob(digest)).is_ok_and(|it| it.is_some());
+        // A blob that is older may be the wrong one that this is to replace.
+        let blob = fs::symlink_metadata(self.store.layout.blob(digest)).ok();
+        let is_there = blob.is_some_and(|blob| {
+            let made = (blob.ctime(), blob.ctime_nsec());
+            blob.is_file() && made >= (metadata.mtime(), metadata.mtime_nsec())
+        });
         let age = metadata.modified().ok().and_then(|it| SystemTime::now().duration_since(it).ok());
         let old = self.collection.partials.is_some_and(|from| age.unwrap_or_default() >= from);
         metadata.len() == 0 || is_there || old

@@ -37,6 +37,8 @@ pub(super) struct Partial {
     hashing: Option<JoinHandle<Result<Digest>>>,
     digest: Digest,
     target: PathBuf,
+    /// Which file had the blob's name and size before: one that is wrong, which this replaces.
+    before: Option<(u64, u64)>,
     durability: Durability,
     place: Place,
 }
@@ -103,7 +105,12 @@ impl Partial {
     /// What is there of `blob`, whoever is at it.
     fn left(layout: &Layout, blob: &Descriptor) -> Result<Option<(File, Ranges)>> {
         let (path, record_path) = (layout.partial(blob.digest), layout.partial_record(blob.digest));
-        let (Some(file), Some(record)) = (file::open(&path)?, file::open(&record_path)?) else {
+        // What is no file is nothing that has come.
+        let opened = |path| match file::open(path) {
+            Err(error) if matches!(error.kind(), ErrorKind::Content(_)) => Ok(None),
+            opened => opened,
+        };
+        let (Some(file), Some(record)) = (opened(&path)?, opened(&record_path)?) else {
             return Ok(None);
         };
         let (ranges, _) = record::parse(&record, &file, blob.size)
@@ -156,7 +163,8 @@ impl Partial {
             None
         };
         let (digest, target) = (blob.digest, layout.blob(blob.digest));
-        Ok(Partial { shared, hashing, digest, target, durability, place })
+        let before = identity(&target, blob.size);
+        Ok(Partial { shared, hashing, digest, target, before, durability, place })
     }
 
     /// Writes, and notes that it is there.
@@ -304,8 +312,11 @@ impl Drop for Partial {
             log::debug!("keeping what has come of {}: {error}", self.digest);
         }
         // Somebody who took us for stuck may have completed the blob: nobody goes on with this.
-        let is_there = fs::metadata(&self.target).is_ok_and(|it| it.len() == self.shared.size);
-        if is_there && let Err(error) = self.remove_own() {
+        let now = identity(&self.target, self.shared.size);
+        if now.is_some()
+            && now != self.before
+            && let Err(error) = self.remove_own()
+        {
             log::debug!("removing what has come of {}: {error}", self.digest);
         }
         drop(state);
@@ -333,9 +344,18 @@ pub(super) fn open(path: &Path) -> Result<File> {
             }
         }
         ErrorKind::Content(_) => file::remove(path)?,
+        ErrorKind::Io(it) if it.kind() == io::ErrorKind::IsADirectory => {
+            fs::remove_dir_all(path).context(|| format!("removing `{}`", path.display()))?;
+        }
         _ => return Err(error),
     }
     file::open_own(path)
+}
+
+/// Which file has that name, if it has that size.
+fn identity(path: &Path, size: u64) -> Option<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path).ok().filter(|it| it.len() == size)?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 fn clone(file: &Locked, path: &Path) -> Result<File> {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::file::{self, Locked};
 use super::layout::Layout;
 use super::lock::UNSYNCED;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Algorithm, Digest};
 
 /// Most bytes of a lease: digests of 10,000 blobs, each of at most 136 bytes.
@@ -61,7 +61,15 @@ pub(super) fn partials(layout: &Layout) -> Result<BTreeSet<Digest>> {
 
 /// The file at `path`, locked, if nobody else has it locked.
 pub(super) fn abandoned(path: &Path) -> Result<Option<Locked>> {
-    let Some(file) = file::open(path)? else { return Ok(None) };
+    let file = match file::open(path) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::Content(_)) => {
+            log::warn!("{error}: it is left alone");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
     let locked = Locked::try_exclusive(file).context(|| format!("locking `{}`", path.display()))?;
     match locked {
         Ok(locked) if file::is_same(&locked, path)? => Ok(Some(locked)),

@@ -7,9 +7,9 @@ use rustix::io::Errno;
 use super::lock::{IndexLock, Lease};
 use super::names::{self, Note};
 use super::partial::{Claimed, Partial};
-use super::{Durability, Store, file};
+use super::{Durability, Store, file, sweep};
 use crate::endpoint::{Guard, Meaning, Origin, Receipt, Sink, Source};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest};
 use crate::reference::Reference;
 
@@ -50,6 +50,12 @@ impl Store {
         let blobs = layout.blobs_of(Algorithm::Sha256);
         if !is_new && blobs.is_dir() && layout.private_folders().iter().all(|it| it.is_dir()) {
             return Ok(());
+        }
+        if is_new && file::open(&layout.index())?.is_none() && !sweep::blobs(layout)?.is_empty() {
+            // To make an empty one would say that nobody needs them.
+            let index = layout.index();
+            let message = format!("`{}` is missing: nobody knows what is needed", index.display());
+            return Err(Error::content(message)).context(preparing);
         }
         let is_foreign = !is_new && !layout.private().is_dir();
         file::create_folder(&blobs, 0o755, self.durability).context(preparing)?;

@@ -4,6 +4,7 @@ mod ask;
 mod errors;
 mod help;
 mod keep;
+mod lost;
 mod pull;
 mod signals;
 mod store;

@@ -134,7 +134,10 @@ fn gc_takes_unfinished_blobs_that_are_complete_elsewhere_and_records_without_the
     let image = Image::small();
     let filled = Filled::with(&[("one:1", &image)]);
     let name = image.layers()[0].digest.replace(':', "-");
-    filled.scratch.write(&format!("store/.windlass/partial/{name}"), "some");
+    let partial = filled.scratch.write(&format!("store/.windlass/partial/{name}"), "some");
+    // A younger one would be there to replace a blob that is wrong.
+    let partial = fs::File::options().write(true).open(partial).unwrap();
+    partial.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     filled.scratch.write(&format!("store/.windlass/partial/{name}.json"), "{}");
     let other = "sha256-".to_owned() + &"ab".repeat(32);
     filled.scratch.write(&format!("store/.windlass/partial/{other}.json"), "{}");

@@ -1,0 +1,76 @@
+//! What must never be lost, whatever else was lost before.
+
+use std::fs;
+
+use crate::support::{Fault, Image, Registry, Windlass};
+
+const MIB: u64 = 1024 * 1024;
+
+#[test]
+fn gc_and_pull_refuse_a_folder_of_blobs_without_an_index() {
+    let registry = Registry::start();
+    let name = registry.push(&Image::small(), "box:1");
+    let windlass = Windlass::new();
+    windlass.run(&["pull", &name]).success();
+    let store = windlass.store();
+    let blobs = || fs::read_dir(store.join("blobs/sha256")).unwrap().count();
+    let before = blobs();
+    fs::remove_file(store.join("index.json")).unwrap();
+    windlass.run(&["gc"]).exits(7).says("is missing");
+    fs::remove_file(store.join("oci-layout")).unwrap();
+    windlass.run(&["gc"]).exits(7).says("is missing");
+    windlass.run(&["pull", &name]).exits(7).says("is missing");
+    fs::remove_dir_all(store.join(".windlass")).unwrap();
+    windlass.run(&["gc"]).exits(7).says("is missing");
+    assert_eq!(blobs(), before);
+}
+
+#[test]
+fn whatever_is_in_place_of_a_partial_file_a_pull_gets_past_it() {
+    type Obstacle = fn(&std::path::Path);
+    let obstacles: [Obstacle; 3] = [
+        |path| rustix::fs::mkfifoat(rustix::fs::CWD, path, 0o600.into()).unwrap(),
+        |path| std::os::unix::fs::symlink("/etc/passwd", path).unwrap(),
+        |path| fs::create_dir_all(path.join("full")).unwrap(),
+    ];
+    let registry = Registry::start();
+    let image = Image::of_size(10);
+    let name = registry.push(&image, "box:1");
+    for obstacle in obstacles {
+        for end in ["", ".json"] {
+            let windlass = Windlass::new();
+            let folder = windlass.store().join(".windlass/partial");
+            fs::create_dir_all(&folder).unwrap();
+            let layer = image.layers()[0].digest.replace(':', "-");
+            obstacle(&folder.join(format!("{layer}{end}")));
+            windlass.run(&["gc", "--dry-run"]).success();
+            windlass.run(&["pull", &name]).success();
+            windlass.run(&["verify"]).success();
+        }
+    }
+}
+
+#[test]
+fn interrupted_repair_of_a_rotten_blob_keeps_what_has_come() {
+    let registry = Registry::start();
+    let image = Image::of_size(8 * MIB);
+    let name = registry.push(&image, "box:1");
+    let windlass = Windlass::new();
+    windlass.run(&["pull", &name]).success();
+    let layer = &image.layers()[0].digest;
+    let blob = windlass.store().join("blobs/sha256").join(&layer[7..]);
+    let mut bytes = fs::read(&blob).unwrap();
+    bytes[5] ^= 1;
+    fs::remove_file(&blob).unwrap();
+    windlass.scratch.write(blob.to_str().unwrap(), bytes);
+
+    let cut = Fault::CutFin(4 * MIB);
+    registry.fail_always(&format!("GET */blobs/{layer}"), cut);
+    windlass.run(&["verify", "--repair", "--retries=1", "--jobs=1"]).exits(7);
+    windlass.run(&["gc"]).success();
+    registry.recover();
+    registry.forget();
+    windlass.run(&["verify", "--repair"]).success();
+    let sent = registry.bytes_sent(&format!("GET */blobs/{layer}"));
+    assert!(sent <= 5 * MIB, "{sent} bytes were sent for the rest");
+}
