@@ -3,6 +3,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -102,21 +103,51 @@ pub(super) fn sync_folder(path: &Path, durability: Durability) -> Result<()> {
     }
 }
 
+/// How long somebody may hold a lock. They hold it for one small write, or to collect garbage;
+/// who holds it longer is stopped or stuck.
+const LOCK_WAIT: Duration = Duration::from_secs(300);
+
+/// How long we wait for a lock before the user hears of it.
+const LOCK_TELL: Duration = Duration::from_secs(2);
+
+/// How often we look whether it is free.
+const LOCK_LOOK: Duration = Duration::from_millis(5);
+
 /// A file that this process has locked. Let go when dropped, even if a child that is being started
 /// has the file too.
 pub(super) struct Locked(File);
 
 impl Locked {
-    /// Waits for whoever has it.
+    /// Waits for whoever has it, some minutes at the most.
     pub(super) fn exclusive(file: File) -> io::Result<Locked> {
-        file.lock()?;
-        Ok(Locked(file))
+        Locked::wait(file, File::try_lock)
     }
 
-    /// Waits for whoever has it exclusive.
+    /// Waits for whoever has it exclusive, some minutes at the most.
     pub(super) fn shared(file: File) -> io::Result<Locked> {
-        file.lock_shared()?;
-        Ok(Locked(file))
+        Locked::wait(file, File::try_lock_shared)
+    }
+
+    fn wait(file: File, lock: fn(&File) -> Result<(), TryLockError>) -> io::Result<Locked> {
+        let began = Instant::now();
+        let mut told = false;
+        loop {
+            match lock(&file) {
+                Ok(()) => return Ok(Locked(file)),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            let waited = began.elapsed();
+            if waited > LOCK_WAIT {
+                let seconds = LOCK_WAIT.as_secs();
+                let message = format!("another process has held it for {seconds} s");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+            if waited > LOCK_TELL && !std::mem::replace(&mut told, true) {
+                log::warn!("waiting for another process that holds a lock of the store");
+            }
+            std::thread::park_timeout(LOCK_LOOK);
+        }
     }
 
     /// Gives the file back if somebody else has it.
@@ -249,6 +280,15 @@ pub(super) fn replace(
         .file
         .write_all(content)
         .context(|| format!("writing `{}`", temporary.path().display()))?;
+    // As it was before; a new one is for all to read and for nobody else to write.
+    let mode = match fs::metadata(target) {
+        Ok(metadata) => metadata.mode() & 0o777,
+        Err(_) => temporary.file.metadata().map_or(0o600, |it| it.mode() & 0o644),
+    };
+    temporary
+        .file
+        .set_permissions(fs::Permissions::from_mode(mode))
+        .context(|| format!("protecting `{}`", temporary.path().display()))?;
     temporary.commit(target, durability)?;
     if let Some(parent) = target.parent() {
         sync_folder(parent, durability)?;

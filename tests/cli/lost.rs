@@ -74,3 +74,32 @@ fn interrupted_repair_of_a_rotten_blob_keeps_what_has_come() {
     let sent = registry.bytes_sent(&format!("GET */blobs/{layer}"));
     assert!(sent <= 5 * MIB, "{sent} bytes were sent for the rest");
 }
+
+#[test]
+fn index_keeps_its_mode_and_a_new_one_is_for_all_to_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let registry = Registry::start();
+    let name = registry.push(&Image::small(), "box:1");
+    let windlass = Windlass::new();
+    windlass.run(&["pull", &name]).success();
+    let index = windlass.store().join("index.json");
+    let mode = || fs::metadata(&index).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode() & 0o022, 0, "nobody else may write");
+    fs::set_permissions(&index, fs::Permissions::from_mode(0o640)).unwrap();
+    windlass.run(&["tag", &name, "other"]).success();
+    assert_eq!(mode(), 0o640);
+}
+
+#[test]
+fn who_waits_for_a_lock_says_so() {
+    let registry = Registry::start();
+    let name = registry.push(&Image::small(), "box:1");
+    let windlass = Windlass::new();
+    windlass.run(&["pull", &name]).success();
+    let lock = fs::File::open(windlass.store().join(".windlass/lock/index")).unwrap();
+    lock.lock().unwrap();
+    let waiting = windlass.spawn(&["tag", &name, "other"]);
+    std::thread::park_timeout(std::time::Duration::from_millis(2500));
+    lock.unlock().unwrap();
+    waiting.wait().success().says("waiting for another process");
+}
