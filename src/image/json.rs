@@ -61,24 +61,24 @@ pub(crate) fn optional_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 /// A list that is not too long.
-struct Bounded<T>(Vec<T>);
+pub(crate) struct Bounded<T, const LIMIT: usize = ENTRIES_LIMIT>(pub(crate) Vec<T>);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bounded<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bounded<T>, D::Error> {
-        struct BoundedVisitor<T>(std::marker::PhantomData<T>);
+impl<'de, T: Deserialize<'de>, const LIMIT: usize> Deserialize<'de> for Bounded<T, LIMIT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bounded<T, LIMIT>, D::Error> {
+        struct BoundedVisitor<T, const LIMIT: usize>(std::marker::PhantomData<T>);
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for BoundedVisitor<T> {
-            type Value = Bounded<T>;
+        impl<'de, T: Deserialize<'de>, const LIMIT: usize> Visitor<'de> for BoundedVisitor<T, LIMIT> {
+            type Value = Bounded<T, LIMIT>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Bounded<T>, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
                 let mut items = Vec::new();
                 while let Some(item) = access.next_element()? {
-                    if items.len() == ENTRIES_LIMIT {
-                        return Err(too_many());
+                    if items.len() == LIMIT {
+                        return Err(too_many(LIMIT));
                     }
                     items.push(item);
                 }
@@ -90,8 +90,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bounded<T> {
     }
 }
 
-fn too_many<E: Error>() -> E {
-    E::custom(format_args!("expected at most {ENTRIES_LIMIT} entries, got more"))
+fn too_many<E: Error>(limit: usize) -> E {
+    E::custom(format_args!("expected at most {limit} entries, got more"))
 }
 
 /// As many keys as are compared one by one. Of 10,000 entries of an index each has some.
@@ -127,7 +127,7 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Ordered<V> {
                         return Err(A::Error::custom(format_args!("duplicate key {key:?}")));
                     }
                     if entries.len() == ENTRIES_LIMIT {
-                        return Err(too_many());
+                        return Err(too_many(ENTRIES_LIMIT));
                     }
                     entries.push((key, value));
                 }

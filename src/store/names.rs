@@ -9,7 +9,7 @@ use super::file;
 use super::layout::Layout;
 use super::read::Summary;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::image::json::Ordered;
+use crate::image::json::{Bounded, Ordered};
 use crate::image::{Descriptor, Digest, Platform};
 
 /// The name of an entry.
@@ -33,6 +33,9 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// Most bytes of an `index.json`: names and descriptors of some 100,000 images.
 const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// Most entries of an `index.json`: small ones take more memory than bytes.
+const ENTRIES_LIMIT: usize = 200_000;
 
 /// A name in the store and what it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +136,7 @@ pub(super) struct Names<'a> {
 struct Element<'a> {
     json: Cow<'a, str>,
     /// What it is, if it can be understood.
-    entry: Option<Entry>,
+    entry: Option<Box<Entry>>,
 }
 
 impl<'a> Names<'a> {
@@ -145,15 +148,17 @@ impl<'a> Names<'a> {
             serde_json::from_slice::<Ordered<&RawValue>>(bytes).map_err(malformed)?;
         let manifests = match fields.iter().find(|(key, _)| key == "manifests") {
             Some((_, raw)) => {
-                serde_json::from_str::<Option<Vec<&RawValue>>>(raw.get()).map_err(malformed)?
+                serde_json::from_str::<Option<Bounded<&RawValue, ENTRIES_LIMIT>>>(raw.get())
+                    .map_err(malformed)?
             }
             None => None,
         };
         let element = |raw: &'a RawValue| {
             let json = raw.get();
-            Element { json: json.into(), entry: parse_entry(json) }
+            Element { json: json.into(), entry: parse_entry(json).map(Box::new) }
         };
-        let elements = manifests.into_iter().flatten().map(element).collect();
+        let elements =
+            manifests.map_or_else(Vec::new, |list| list.0.into_iter().map(element).collect());
         Ok(Names { fields, elements })
     }
 
@@ -185,12 +190,16 @@ impl<'a> Names<'a> {
     /// The entries that can be understood; of several with one name the last. Those without a
     /// name are all there, at the end.
     pub(super) fn entries(&self) -> Vec<Entry> {
-        last_of_each_name(self.elements.iter().filter_map(|it| it.entry.clone()).collect())
+        last_of_each_name(
+            self.elements.iter().filter_map(|it| it.entry.as_deref().cloned()).collect(),
+        )
     }
 
     /// The same, if nothing else is of interest.
     pub(super) fn into_entries(self) -> Vec<Entry> {
-        last_of_each_name(self.elements.into_iter().filter_map(|it| it.entry).collect())
+        last_of_each_name(
+            self.elements.into_iter().filter_map(|it| it.entry.map(|entry| *entry)).collect(),
+        )
     }
 
     /// Lets `name` mean `target` and nothing else. Says whether that changes anything.
@@ -236,14 +245,14 @@ impl<'a> Names<'a> {
             return Ok(false);
         }
         self.elements.retain(|it| !is_it(it));
-        let entry = Some(Entry { name: name.into(), descriptor });
+        let entry = Some(Box::new(Entry { name: name.into(), descriptor }));
         self.elements.push(Element { json: json.into(), entry });
         Ok(true)
     }
 
     /// Removes every entry that `goes` says.
     pub(super) fn remove(&mut self, goes: impl Fn(&Entry) -> bool) {
-        self.elements.retain(|it| !it.entry.as_ref().is_some_and(&goes));
+        self.elements.retain(|it| !it.entry.as_deref().is_some_and(&goes));
     }
 
     /// What all entries lead to, those of a repeated name too: other tools may take the first.
