@@ -175,22 +175,29 @@ pub(super) fn fetch(
 ) -> Result<Fetched> {
     let asked = match credential {
         Credential::Anonymous | Credential::Registry(_) => follow(registry, realm, scope, send),
-        Credential::Identity { token, .. } => {
+        Credential::Identity { user, token } => {
             let login = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
-            send(post(realm, scope, &login))
+            send(post(realm, scope, &login)).and_then(|posted| match (posted.status, user) {
+                // Who has no OAuth 2 says it in any of these ways, and may take the token for a
+                // password.
+                (400 | 401 | 404 | 405 | 501, Some(user)) => {
+                    let got = send(get(realm, scope, Some((user, token))))?;
+                    // Without GET either, what was said to POST was meant.
+                    Ok(if is_unsupported(got.status) { posted } else { got })
+                }
+                _ => Ok(posted),
+            })
         }
         Credential::Basic { user, password } => {
             let login = [("grant_type", "password"), ("username", user)];
             send(get(realm, scope, Some((user, password)))).and_then(|response| {
-                match response.status {
-                    // Without GET it may know OAuth 2. POST is not tried first: many servers
-                    // do not have it, and a wrong password would count twice.
-                    404 | 405 | 501 => {
-                        let password = [("password", password.expose())];
-                        send(post(realm, scope, &[&login[..], &password[..]].concat()))
-                    }
-                    _ => Ok(response),
+                if !is_unsupported(response.status) {
+                    return Ok(response);
                 }
+                // Without GET it may know OAuth 2. POST is not tried first: many servers do not
+                // have it, and a wrong password would count twice.
+                let password = [("password", password.expose())];
+                send(post(realm, scope, &[&login[..], &password[..]].concat()))
             })
         }
     };
@@ -271,13 +278,19 @@ fn read(realm: &Realm, response: Response) -> Result<Fetched> {
     match response.status {
         200..=299 => read_token(response),
         // 400 is how OAuth 2 says `invalid_grant`.
-        status @ (400 | 401 | 403) => {
-            Ok(Fetched::Refused { login: status != 403, why: why(realm, response) })
+        400 | 401 => Ok(Fetched::Refused { login: true, why: why(realm, response) }),
+        // That there are no tokens here, or not in this way, does not say that there is no such
+        // image, or that nobody gets in.
+        status if status == 403 || is_unsupported(status) => {
+            Ok(Fetched::Refused { login: false, why: why(realm, response) })
         }
-        // That there are no tokens here does not say that there is no such image.
-        404 => Err(Error::denied(why(realm, response))),
         _ => Err(problem(response)),
     }
+}
+
+/// Whether the server does not know that kind of request there.
+fn is_unsupported(status: u16) -> bool {
+    matches!(status, 404 | 405 | 501)
 }
 
 /// The server's own words, with its name.
@@ -409,6 +422,36 @@ mod tests {
         let password = post("grant_type=password&username=me&password=p%26w");
         check(&me(), &[(405, ""), GIVEN], &[with_login, password]);
         check(&token(), &[GIVEN], &[post("grant_type=refresh_token&refresh_token=id%2F1")]);
+    }
+
+    #[test]
+    fn identity_token_is_a_password_where_it_cannot_be_posted() {
+        let credential = Credential::Identity { user: Some("me".into()), token: Secret::new("i") };
+        let with_login = format!("{GET}&account=me authorization=Basic bWU6aQ==");
+        let scope = Scope::pull("a/b");
+        for status in [400, 401, 404, 405, 501] {
+            let (log, fetched) = ask(&credential, &scope, &[(status, ""), GIVEN]);
+            assert!(log.len() == 2 && log[1] == with_login, "{status}: {log:?}");
+            assert!(matches!(fetched, Ok(Fetched::Token(..))), "{status}");
+            let (_, fetched) = ask(&credential, &scope, &[(status, "posted"), (405, "got")]);
+            let Ok(Fetched::Refused { login, why }) = fetched else { panic!("{status}") };
+            assert!(why.contains(&format!("answered {status}")), "{why}");
+            assert_eq!(login, status < 404);
+        }
+        for status in [403, 429, 500, 503] {
+            assert_eq!(ask(&credential, &scope, &[(status, "")]).0.len(), 1, "{status}");
+        }
+    }
+
+    #[test]
+    fn token_server_that_knows_no_such_request_refuses_and_is_not_in_trouble() {
+        for status in [404, 405, 501] {
+            for credential in [me(), token(), Credential::Anonymous] {
+                let answers = [(status, ""), (status, "")];
+                let (_, fetched) = ask(&credential, &Scope::none(), &answers);
+                assert!(matches!(fetched, Ok(Fetched::Refused { login: false, .. })), "{status}");
+            }
+        }
     }
 
     #[test]
