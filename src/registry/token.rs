@@ -81,19 +81,6 @@ impl Scope {
         Scope(vec![format!("repository:{repository}:pull")])
     }
 
-    /// Reading and writing a repository.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for uploads"))]
-    pub(super) fn push(repository: &str) -> Scope {
-        Scope(vec![format!("repository:{repository}:pull,push")])
-    }
-
-    /// Reading a repository and deleting from it. Quay grants `delete` to nobody, so it is asked
-    /// for only where it is needed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for uploads"))]
-    pub(super) fn delete(repository: &str) -> Scope {
-        Scope(vec![format!("repository:{repository}:pull,delete")])
-    }
-
     /// The scopes of a challenge, or of an earlier request.
     pub(super) fn of(scopes: Vec<String>) -> Scope {
         scopes.into_iter().fold(Scope::none(), |all, scope| all.and(Scope(vec![scope])))
@@ -387,6 +374,10 @@ mod tests {
         (log.into_inner(), fetched)
     }
 
+    fn push(repository: &str) -> Scope {
+        Scope::of(vec![format!("repository:{repository}:pull,push")])
+    }
+
     fn me() -> Credential {
         Credential::Basic { user: "me".into(), password: Secret::new("p&w") }
     }
@@ -456,7 +447,7 @@ mod tests {
 
     #[test]
     fn each_scope_is_a_parameter_of_its_own() {
-        let scope = Scope::push("a").and(Scope::pull("b")).and(Scope::pull("a"));
+        let scope = push("a").and(Scope::pull("b")).and(Scope::pull("a"));
         let (log, _) = ask(&Credential::Anonymous, &scope, &[GIVEN]);
         assert!(
             log[0].ends_with("&scope=repository%3Aa%3Apull%2Cpush&scope=repository%3Ab%3Apull")
@@ -570,12 +561,14 @@ mod tests {
 
     #[test]
     fn scopes_are_compared_by_what_they_allow() {
-        let push = Scope::push("a");
+        let push = push("a");
         assert!(push.covers(&Scope::pull("a")) && !Scope::pull("a").covers(&push));
         assert!(!push.covers(&Scope::pull("b")) && push.covers(&Scope::none()));
         assert!(Scope::of(vec!["repository:a:*".into()]).covers(&push));
         assert!(Scope::pull("a").only_reads() && Scope::none().only_reads());
-        assert!(!push.only_reads() && !Scope::delete("a").only_reads());
+        assert!(
+            !push.only_reads() && !Scope::of(vec!["repository:a:pull,delete".into()]).only_reads()
+        );
         assert!(!Scope::pull("a").and(push.clone()).only_reads());
         assert!(Scope::pull("a").lacks_repository_of(&Scope::pull("b")));
         assert!(!Scope::pull("a").lacks_repository_of(&push));

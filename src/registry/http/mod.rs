@@ -16,7 +16,7 @@ pub(super) use super::message::{Body, Headers, Method, Request, Response};
 use super::proxy::Proxies;
 use super::tls::Identity;
 use super::url::{Origin, Url};
-use super::wire::{Exactly, Pace, Stopped, Wire};
+use super::wire::{Pace, Stopped, Wire};
 use crate::error::{Error, ErrorKind, Fault, Result};
 
 /// Longest that looking up a name may take.
@@ -56,8 +56,6 @@ pub(super) struct Connecting {
 pub(super) struct Manner {
     /// On a connection of its own, which is not kept.
     pub(super) afresh: bool,
-    /// How long the answer may take to begin, if that is not the stall timeout.
-    pub(super) patience: Option<Duration>,
 }
 
 /// Sends requests, each once, and keeps connections. Follows nothing and decides nothing.
@@ -131,7 +129,7 @@ impl Client {
                     && empty
                     && matches!(error.kind(), ErrorKind::Network { fault: Fault::Idle, .. }) =>
             {
-                let manner = Manner { afresh: true, ..manner };
+                let manner = Manner { afresh: true };
                 self.exchange(method, &url, &headers, Body::Empty, manner)
             }
             outcome => outcome,
@@ -173,17 +171,9 @@ impl Client {
                 builder = builder.header("Content-Length", bytes.len());
                 SendBody::from_owned_reader(io::Cursor::new(bytes))
             }
-            Body::Reader { reader, len } => {
-                builder = builder.header("Content-Length", len);
-                SendBody::from_owned_reader(Exactly::or_size(reader, len))
-            }
         };
         let request = builder.body(body).map_err(|error| unfit(&error))?;
         let mut configured = self.agent.configure_request(request).proxy(proxy);
-        if let Some(patience) = manner.patience {
-            configured =
-                configured.timeout_recv_response(Some(patience)).timeout_per_read(Some(patience));
-        }
         if manner.afresh {
             configured = configured.max_idle_age(Duration::ZERO);
         }
