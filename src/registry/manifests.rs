@@ -51,7 +51,6 @@ impl Remote {
 
     pub(super) fn fetch_manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
         self.read(|server| self.manifest_at(server, descriptor))
-            .context(|| format!("reading manifest {}", descriptor.digest))
     }
 
     fn head_at(&self, server: &Server, reference: &Reference) -> Result<Descriptor> {
