@@ -47,6 +47,9 @@ pub(super) struct Response {
     pub(super) headers: Headers,
     /// What was asked to give this answer.
     pub(super) url: Url,
+    /// Whether it is of another host than was asked first: a redirect led there, whose signature
+    /// the body may repeat.
+    pub(super) led_away: bool,
     pub(super) body: Box<dyn Read + Send>,
 }
 

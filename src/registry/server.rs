@@ -266,9 +266,10 @@ impl Server {
         headers.extend(authorization.map(|header| ("Authorization", header)));
         let request =
             Request { method: question.method, url: url.clone(), headers, body: Body::Empty };
-        let response = self.client.send(request, question.manner)?;
+        let mut response = self.client.send(request, question.manner)?;
         let place = |url: &Url| (url.host().to_owned(), url.port());
-        if self.may_be_plain && !url.is_https() && place(url) == place(&self.base) {
+        response.led_away = place(url) != place(&self.base);
+        if self.may_be_plain && !url.is_https() && !response.led_away {
             self.is_plain.store(true, Ordering::SeqCst);
         }
         Ok(response)

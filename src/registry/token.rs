@@ -242,7 +242,8 @@ fn follow(
     let mut request = get(realm, scope, None);
     for _ in 0..=HOP_LIMIT {
         let from = request.url.clone();
-        let response = send(request)?;
+        let mut response = send(request)?;
+        response.led_away = from.origin() != realm.url.origin();
         let Some(location) = redirect(&response) else { return Ok(response) };
         let to = from.join(location)?;
         may_follow(registry, &from, &to)?;
@@ -368,7 +369,8 @@ mod tests {
                 false => Vec::new(),
             };
             let body: Box<dyn Read + Send> = Box::new(body.as_bytes());
-            Ok(Response { status, headers: Headers(headers), url: request.url, body })
+            let (headers, url) = (Headers(headers), request.url);
+            Ok(Response { status, headers, url, led_away: false, body })
         };
         let fetched = fetch(registry.origin(), &realm, scope, credential, &send);
         (log.into_inner(), fetched)

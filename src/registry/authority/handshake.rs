@@ -436,7 +436,8 @@ mod tests {
                 _ => r#"{"message":"go away"}"#.to_owned(),
             };
             let body: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(body.into_bytes()));
-            Ok(Response { status, headers: Headers(Vec::new()), url: request.url, body })
+            let (headers, url) = (Headers(Vec::new()), request.url);
+            Ok(Response { status, headers, url, led_away: false, body })
         }
 
         /// One request for `scope` with its handshake: the status in the end, or why not. The

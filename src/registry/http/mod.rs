@@ -192,7 +192,8 @@ impl Client {
         let stall = self.stall_timeout;
         let body = Marked { inner: body.into_reader(), url: url.clone(), stall };
         let body = Box::new(Wire::new(body, Pace::new(stall), self.stopped.clone()));
-        Ok(Response { status: parts.status.as_u16(), headers, url: url.clone(), body })
+        let (status, url) = (parts.status.as_u16(), url.clone());
+        Ok(Response { status, headers, url, led_away: false, body })
     }
 }
 
