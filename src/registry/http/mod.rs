@@ -122,7 +122,7 @@ impl Client {
     pub(super) fn send(&self, request: Request, manner: Manner) -> Result<Response, Failure> {
         let Request { method, url, headers, body } = request;
         let empty = matches!(body, Body::Empty);
-        match self.exchange(method, &url, &headers, body, manner) {
+        let outcome = match self.exchange(method, &url, &headers, body, manner) {
             // A connection that was kept had been closed: the server knows nothing of this request.
             Err(Failure::Other(error))
                 if method.is_safe()
@@ -133,7 +133,15 @@ impl Client {
                 self.exchange(method, &url, &headers, Body::Empty, manner)
             }
             outcome => outcome,
+        };
+        let method = method.as_str();
+        match &outcome {
+            Ok(response) => log::debug!("{method} {url}: {}", response.status),
+            Err(Failure::NotTls(error) | Failure::Other(error)) => {
+                log::debug!("{method} {url}: {error}");
+            }
         }
+        outcome
     }
 
     /// Ends the requests under way with [`ErrorKind::Interrupted`], and all later ones.
