@@ -1,7 +1,7 @@
 use std::io::Read;
 
 use super::Remote;
-use super::http::{Headers, Method};
+use super::http::{Headers, Method, Response};
 use super::problem::{foreign, problem};
 use super::server::{Question, Server};
 use super::url::Url;
@@ -22,6 +22,7 @@ struct Received {
     bytes: Vec<u8>,
     headers: Headers,
     url: Url,
+    led_away: bool,
 }
 
 impl Remote {
@@ -51,7 +52,6 @@ impl Remote {
 
     pub(super) fn fetch_manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
         self.read(|server| self.manifest_at(server, descriptor))
-            .context(|| format!("reading manifest {}", descriptor.digest))
     }
 
     fn head_at(&self, server: &Server, reference: &Reference) -> Result<Descriptor> {
@@ -135,7 +135,8 @@ fn get(server: &Server, question: &Question<'_>) -> Result<Received> {
     }
     let labelled = response.headers.get("content-encoding").is_some();
     let bytes = if labelled && bytes.starts_with(&[0x1f, 0x8b]) { inflate(&bytes)? } else { bytes };
-    Ok(Received { bytes, headers: response.headers, url: response.url })
+    let Response { headers, url, led_away, .. } = response;
+    Ok(Received { bytes, headers, url, led_away })
 }
 
 impl Received {
@@ -143,7 +144,9 @@ impl Received {
     fn manifest(self, wanted: Option<Digest>, declared: Option<&MediaType>) -> Result<Manifest> {
         let place = format!("{} bytes from {}", self.bytes.len(), self.url);
         if !self.is_json() {
-            return Err(Error::content(foreign(&self.headers, &self.bytes)).context(place));
+            return Err(
+                Error::content(foreign(&self.headers, &self.bytes, self.led_away)).context(place)
+            );
         }
         let stated: Option<Digest> = match self.headers.get("docker-content-digest") {
             Some(text) => text.trim().parse().map_err(|error| log::debug!("{error}")).ok(),

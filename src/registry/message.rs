@@ -10,12 +10,6 @@ pub(super) enum Method {
     Get,
     Head,
     Post,
-    #[expect(dead_code, reason = "for uploads")]
-    Put,
-    #[expect(dead_code, reason = "for uploads")]
-    Patch,
-    #[expect(dead_code, reason = "for uploads")]
-    Delete,
 }
 
 impl Method {
@@ -24,9 +18,6 @@ impl Method {
             Method::Get => "GET",
             Method::Head => "HEAD",
             Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Patch => "PATCH",
-            Method::Delete => "DELETE",
         }
     }
 
@@ -48,12 +39,6 @@ pub(super) struct Request {
 pub(super) enum Body {
     Empty,
     Bytes(Vec<u8>),
-    #[expect(dead_code, reason = "for uploads")]
-    /// Exactly `len` bytes; a reader that ends before is an error.
-    Reader {
-        reader: Box<dyn Read + Send>,
-        len: u64,
-    },
 }
 
 /// What came back. The body is not decoded, and not read yet.
@@ -62,6 +47,9 @@ pub(super) struct Response {
     pub(super) headers: Headers,
     /// What was asked to give this answer.
     pub(super) url: Url,
+    /// Whether it is of another host than was asked first: a redirect led there, whose signature
+    /// the body may repeat.
+    pub(super) led_away: bool,
     pub(super) body: Box<dyn Read + Send>,
 }
 

@@ -145,6 +145,7 @@ impl Registry {
             let base = Url::parse(&mirror.url)
                 .map_err(|error| Error::usage(format!("mirror of {host}: {error}")))?;
             let name = base.origin().authority();
+            log::info!("asking {name} first, a mirror of {host}");
             let identity = Identity::load(&name, &options.ca_files, None, &[])?;
             mirrors.push(Arc::new(Server::new(Setup {
                 client: client(&base, &options, identity, false),
@@ -223,6 +224,7 @@ impl Remote {
 
     /// What `ask` gives for the first mirror that has it, else for the registry.
     fn read<T>(&self, ask: impl Fn(&Server) -> Result<T>) -> Result<T> {
+        let server = self.registry.server();
         for mirror in self.registry.mirrors() {
             match ask(mirror) {
                 Err(error) if !matches!(error.kind(), ErrorKind::Interrupted) => {
@@ -230,11 +232,12 @@ impl Remote {
                     if matches!(error.kind(), ErrorKind::Network { .. } | ErrorKind::Denied(_)) {
                         mirror.down.store(true, Ordering::SeqCst);
                     }
+                    log::info!("falling back to {}", server.origin().authority());
                 }
                 outcome => return outcome,
             }
         }
-        ask(self.registry.server())
+        ask(server)
     }
 }
 

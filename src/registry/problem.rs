@@ -42,11 +42,11 @@ struct Entry {
 
 /// The error that `response` is. Its body is read, as far as it makes sense.
 pub(super) fn problem(response: Response) -> Error {
-    let Response { status, headers, body, .. } = response;
+    let Response { status, headers, led_away, body, .. } = response;
     let mut bytes = Vec::new();
     // What came before an error of the wire has to do: the status is what counts.
     let _ = body.take(LIMIT).read_to_end(&mut bytes);
-    read(status, &headers, &bytes)
+    read(status, &headers, &bytes, led_away)
 }
 
 /// The error that `response`, a 401 or 403, is, and why we could not do better.
@@ -63,15 +63,36 @@ pub(super) fn refused(response: Response, why: &str) -> Error {
     }
 }
 
-/// The first line of what is no answer at all, such as a captive portal's page: its type and how
-/// it starts.
-pub(super) fn foreign(headers: &Headers, bytes: &[u8]) -> String {
-    let kind = headers.get("content-type").unwrap_or("of no type");
-    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
-    format!("answer is {}, starts with `{}`", printable(kind), printable(start.trim()))
+/// What is no answer at all, such as a captive portal's page: its type and how it starts. If the
+/// answer was `led_away` to, only its type: storage shows a request that it refuses, and with it
+/// the signature.
+pub(super) fn foreign(headers: &Headers, bytes: &[u8], led_away: bool) -> String {
+    let kind = quoted(headers.get("content-type").unwrap_or("of no type"));
+    if led_away {
+        return format!("answer is {kind}");
+    }
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
+    format!("answer is {kind}, starts with `{}`", quoted(start.trim()))
 }
 
-fn read(status: u16, headers: &Headers, bytes: &[u8]) -> Error {
+/// A server's words as they may be shown: escaped, and without the queries of URLs, which may be
+/// signatures.
+fn quoted(text: &str) -> String {
+    let ends_query = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<');
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('?') {
+        let (query, behind) = after.split_at(after.find(ends_query).unwrap_or(after.len()));
+        shown.push_str(before);
+        shown.push('?');
+        shown.push_str(if query.contains('=') { "***" } else { query });
+        rest = behind;
+    }
+    shown.push_str(rest);
+    printable(&shown)
+}
+
+fn read(status: u16, headers: &Headers, bytes: &[u8], led_away: bool) -> Error {
     let document: Document = serde_json::from_slice(bytes).unwrap_or_default();
     let text = |value: serde_json::Value| match value {
         serde_json::Value::String(text) => Some(text),
@@ -88,11 +109,11 @@ fn read(status: u16, headers: &Headers, bytes: &[u8]) -> Error {
         .or(document.error.and_then(text))
         .filter(|message| !message.is_empty());
     let message = match message {
-        Some(message) => printable(&message),
+        Some(message) => quoted(&message),
         None if bytes.is_empty() || code.is_some() => String::new(),
-        None => foreign(headers, bytes),
+        None => foreign(headers, bytes, led_away),
     };
-    let code = code.map(|code| printable(&code));
+    let code = code.map(|code| quoted(&code));
     let says_not_found = match code.as_deref() {
         Some("UNKNOWN") => message.to_ascii_lowercase().contains("not found"),
         Some(code) => NOT_FOUND.contains(&code),
@@ -131,7 +152,7 @@ mod tests {
     #[track_caller]
     fn check(status: u16, body: &str, expected: &str) {
         let html = headers(&[("Content-Type", "text/html")]);
-        assert_eq!(read(status, &html, body.as_bytes()).to_string(), expected);
+        assert_eq!(read(status, &html, body.as_bytes(), false).to_string(), expected);
     }
 
     #[test]
@@ -162,8 +183,38 @@ mod tests {
     }
 
     #[test]
+    fn queries_in_a_servers_words_are_not_shown() {
+        for (text, shown) in [
+            ("no https://a/b?X-Amz-Signature=s&c here", "no https://a/b?*** here"),
+            ("<x>?sig=s</x><y>?z=s", "<x>?***</x><y>?***"),
+            ("'/a?b=s'\"?c=s\"`?d=s`", "'/a?***'\"?***\"`?***`"),
+            ("?a??b=s\u{1b}c", "?***"),
+            ("why? who knows? a = b", "why? who knows? a = b"),
+            ("", ""),
+        ] {
+            assert_eq!(quoted(text), shown, "{text}");
+        }
+        check(
+            500,
+            "<x>?X-Amz-Signature=s</x>",
+            "the registry answered 500: answer is text/html, starts with `<x>?***</x>`",
+        );
+        check(
+            403,
+            r#"{"errors":[{"code":"DENIED","message":"see https://a/?sig=s"}]}"#,
+            "the registry answered 403 DENIED: see https://a/?***",
+        );
+    }
+
+    #[test]
+    fn only_the_type_is_told_of_a_page_that_a_redirect_led_to() {
+        let error = read(500, &headers(&[("Content-Type", "text/html")]), b"<html>", true);
+        assert_eq!(error.to_string(), "the registry answered 500: answer is text/html");
+    }
+
+    #[test]
     fn what_is_not_found_is_known_by_status_code_or_words() {
-        let kind = |status, body: &str| read(status, &headers(&[]), body.as_bytes());
+        let kind = |status, body: &str| read(status, &headers(&[]), body.as_bytes(), false);
         let entry =
             |code, message| format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#);
         for (status, body) in [

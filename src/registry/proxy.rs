@@ -114,12 +114,6 @@ impl ProxyAddress {
         Ok(ProxyAddress { url, login })
     }
 
-    /// The proxy without who we are to it.
-    #[expect(dead_code, reason = "for messages about the proxy")]
-    pub(super) fn url(&self) -> &Url {
-        &self.url
-    }
-
     /// User and password, if it wants some.
     pub(super) fn login(&self) -> Option<(&str, &Secret)> {
         self.login.as_ref().map(|(user, password)| (&**user, password))

@@ -158,6 +158,7 @@ impl Server {
     ) -> Result<Response> {
         match self.follow(&url, question, trail) {
             Err(Failure::NotTls(no_tls)) if self.may_be_plain && !self.is_plain() => {
+                log::info!("{}: {no_tls}: trying plain HTTP", url.origin());
                 match self.follow(&plain(&url)?, question, trail).map_err(Error::from) {
                     // It spoke TLS after all, and the first connection was cut.
                     Err(error) if is(&error, Fault::Protocol) && !self.is_plain() => Err(no_tls),
@@ -191,6 +192,7 @@ impl Server {
                 let message = format!("more than {HOPS} redirects, the last one to {next}");
                 return Err(Error::network(Fault::Protocol, message).into());
             }
+            log::debug!("{} redirects to {next}", response.url);
             drain(response);
             trail.at = next.origin().clone();
             let answer = match hop.same_origin {
@@ -266,9 +268,10 @@ impl Server {
         headers.extend(authorization.map(|header| ("Authorization", header)));
         let request =
             Request { method: question.method, url: url.clone(), headers, body: Body::Empty };
-        let response = self.client.send(request, question.manner)?;
+        let mut response = self.client.send(request, question.manner)?;
         let place = |url: &Url| (url.host().to_owned(), url.port());
-        if self.may_be_plain && !url.is_https() && place(url) == place(&self.base) {
+        response.led_away = place(url) != place(&self.base);
+        if self.may_be_plain && !url.is_https() && !response.led_away {
             self.is_plain.store(true, Ordering::SeqCst);
         }
         Ok(response)

@@ -76,7 +76,7 @@ impl Tags {
             return Err(Error::content(format!("expected a page of at most {PAGE_LIMIT} bytes")));
         }
         if bytes.trim_ascii_start().first() != Some(&b'{') {
-            return Err(Error::content(foreign(&response.headers, &bytes)));
+            return Err(Error::content(foreign(&response.headers, &bytes, response.led_away)));
         }
         let document: Document = serde_json::from_slice(&bytes)
             .map_err(|error| Error::content(format!("expected JSON of a list of tags: {error}")))?;

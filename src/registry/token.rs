@@ -81,19 +81,6 @@ impl Scope {
         Scope(vec![format!("repository:{repository}:pull")])
     }
 
-    /// Reading and writing a repository.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for uploads"))]
-    pub(super) fn push(repository: &str) -> Scope {
-        Scope(vec![format!("repository:{repository}:pull,push")])
-    }
-
-    /// Reading a repository and deleting from it. Quay grants `delete` to nobody, so it is asked
-    /// for only where it is needed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for uploads"))]
-    pub(super) fn delete(repository: &str) -> Scope {
-        Scope(vec![format!("repository:{repository}:pull,delete")])
-    }
-
     /// The scopes of a challenge, or of an earlier request.
     pub(super) fn of(scopes: Vec<String>) -> Scope {
         scopes.into_iter().fold(Scope::none(), |all, scope| all.and(Scope(vec![scope])))
@@ -175,22 +162,29 @@ pub(super) fn fetch(
 ) -> Result<Fetched> {
     let asked = match credential {
         Credential::Anonymous | Credential::Registry(_) => follow(registry, realm, scope, send),
-        Credential::Identity { token, .. } => {
+        Credential::Identity { user, token } => {
             let login = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
-            send(post(realm, scope, &login))
+            send(post(realm, scope, &login)).and_then(|posted| match (posted.status, user) {
+                // Who has no OAuth 2 says it in any of these ways, and may take the token for a
+                // password.
+                (400 | 401 | 404 | 405 | 501, Some(user)) => {
+                    let got = send(get(realm, scope, Some((user, token))))?;
+                    // Without GET either, what was said to POST was meant.
+                    Ok(if is_unsupported(got.status) { posted } else { got })
+                }
+                _ => Ok(posted),
+            })
         }
         Credential::Basic { user, password } => {
             let login = [("grant_type", "password"), ("username", user)];
             send(get(realm, scope, Some((user, password)))).and_then(|response| {
-                match response.status {
-                    // Without GET it may know OAuth 2. POST is not tried first: many servers
-                    // do not have it, and a wrong password would count twice.
-                    404 | 405 | 501 => {
-                        let password = [("password", password.expose())];
-                        send(post(realm, scope, &[&login[..], &password[..]].concat()))
-                    }
-                    _ => Ok(response),
+                if !is_unsupported(response.status) {
+                    return Ok(response);
                 }
+                // Without GET it may know OAuth 2. POST is not tried first: many servers do not
+                // have it, and a wrong password would count twice.
+                let password = [("password", password.expose())];
+                send(post(realm, scope, &[&login[..], &password[..]].concat()))
             })
         }
     };
@@ -248,7 +242,8 @@ fn follow(
     let mut request = get(realm, scope, None);
     for _ in 0..=HOP_LIMIT {
         let from = request.url.clone();
-        let response = send(request)?;
+        let mut response = send(request)?;
+        response.led_away = from.origin() != realm.url.origin();
         let Some(location) = redirect(&response) else { return Ok(response) };
         let to = from.join(location)?;
         may_follow(registry, &from, &to)?;
@@ -271,13 +266,19 @@ fn read(realm: &Realm, response: Response) -> Result<Fetched> {
     match response.status {
         200..=299 => read_token(response),
         // 400 is how OAuth 2 says `invalid_grant`.
-        status @ (400 | 401 | 403) => {
-            Ok(Fetched::Refused { login: status != 403, why: why(realm, response) })
+        400 | 401 => Ok(Fetched::Refused { login: true, why: why(realm, response) }),
+        // That there are no tokens here, or not in this way, does not say that there is no such
+        // image, or that nobody gets in.
+        status if status == 403 || is_unsupported(status) => {
+            Ok(Fetched::Refused { login: false, why: why(realm, response) })
         }
-        // That there are no tokens here does not say that there is no such image.
-        404 => Err(Error::denied(why(realm, response))),
         _ => Err(problem(response)),
     }
+}
+
+/// Whether the server does not know that kind of request there.
+fn is_unsupported(status: u16) -> bool {
+    matches!(status, 404 | 405 | 501)
 }
 
 /// The server's own words, with its name.
@@ -368,10 +369,15 @@ mod tests {
                 false => Vec::new(),
             };
             let body: Box<dyn Read + Send> = Box::new(body.as_bytes());
-            Ok(Response { status, headers: Headers(headers), url: request.url, body })
+            let (headers, url) = (Headers(headers), request.url);
+            Ok(Response { status, headers, url, led_away: false, body })
         };
         let fetched = fetch(registry.origin(), &realm, scope, credential, &send);
         (log.into_inner(), fetched)
+    }
+
+    fn push(repository: &str) -> Scope {
+        Scope::of(vec![format!("repository:{repository}:pull,push")])
     }
 
     fn me() -> Credential {
@@ -412,8 +418,38 @@ mod tests {
     }
 
     #[test]
+    fn identity_token_is_a_password_where_it_cannot_be_posted() {
+        let credential = Credential::Identity { user: Some("me".into()), token: Secret::new("i") };
+        let with_login = format!("{GET}&account=me authorization=Basic bWU6aQ==");
+        let scope = Scope::pull("a/b");
+        for status in [400, 401, 404, 405, 501] {
+            let (log, fetched) = ask(&credential, &scope, &[(status, ""), GIVEN]);
+            assert!(log.len() == 2 && log[1] == with_login, "{status}: {log:?}");
+            assert!(matches!(fetched, Ok(Fetched::Token(..))), "{status}");
+            let (_, fetched) = ask(&credential, &scope, &[(status, "posted"), (405, "got")]);
+            let Ok(Fetched::Refused { login, why }) = fetched else { panic!("{status}") };
+            assert!(why.contains(&format!("answered {status}")), "{why}");
+            assert_eq!(login, status < 404);
+        }
+        for status in [403, 429, 500, 503] {
+            assert_eq!(ask(&credential, &scope, &[(status, "")]).0.len(), 1, "{status}");
+        }
+    }
+
+    #[test]
+    fn token_server_that_knows_no_such_request_refuses_and_is_not_in_trouble() {
+        for status in [404, 405, 501] {
+            for credential in [me(), token(), Credential::Anonymous] {
+                let answers = [(status, ""), (status, "")];
+                let (_, fetched) = ask(&credential, &Scope::none(), &answers);
+                assert!(matches!(fetched, Ok(Fetched::Refused { login: false, .. })), "{status}");
+            }
+        }
+    }
+
+    #[test]
     fn each_scope_is_a_parameter_of_its_own() {
-        let scope = Scope::push("a").and(Scope::pull("b")).and(Scope::pull("a"));
+        let scope = push("a").and(Scope::pull("b")).and(Scope::pull("a"));
         let (log, _) = ask(&Credential::Anonymous, &scope, &[GIVEN]);
         assert!(
             log[0].ends_with("&scope=repository%3Aa%3Apull%2Cpush&scope=repository%3Ab%3Apull")
@@ -527,12 +563,14 @@ mod tests {
 
     #[test]
     fn scopes_are_compared_by_what_they_allow() {
-        let push = Scope::push("a");
+        let push = push("a");
         assert!(push.covers(&Scope::pull("a")) && !Scope::pull("a").covers(&push));
         assert!(!push.covers(&Scope::pull("b")) && push.covers(&Scope::none()));
         assert!(Scope::of(vec!["repository:a:*".into()]).covers(&push));
         assert!(Scope::pull("a").only_reads() && Scope::none().only_reads());
-        assert!(!push.only_reads() && !Scope::delete("a").only_reads());
+        assert!(
+            !push.only_reads() && !Scope::of(vec!["repository:a:pull,delete".into()]).only_reads()
+        );
         assert!(!Scope::pull("a").and(push.clone()).only_reads());
         assert!(Scope::pull("a").lacks_repository_of(&Scope::pull("b")));
         assert!(!Scope::pull("a").lacks_repository_of(&push));

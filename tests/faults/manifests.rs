@@ -1,5 +1,5 @@
 use super::{MIB, Scene, each};
-use crate::support::{Fault, Rule};
+use crate::support::{Fault, IndexBuilder, Registry, Rule, Windlass};
 
 const PAGE: &str = "<html>\u{1b}[2Jplease log in</html>";
 
@@ -24,6 +24,17 @@ fn page_instead_of_a_blob_is_a_wrong_size() {
     scene.fails(7, &format!("expected {MIB} bytes, got {}", PAGE.len()), &[]);
     assert!(scene.registry.count(&scene.layer()) <= 2);
     scene.recovers(MIB);
+}
+
+#[test]
+fn step_of_reading_a_manifest_is_told_once() {
+    let registry = Registry::start();
+    let name = registry.push(&IndexBuilder::platforms(&["linux/amd64"]), "box:1");
+    registry.rule(Rule::on("GET /v2/box/manifests/sha256*").fault(Fault::Status(503)));
+    let args = ["pull", &name, "--all-platforms", "--retries=2", "--retry-max-wait=1"];
+    let output = Windlass::new().run(&args).exits(5).says(": after 2 attempts: the registry");
+    let error = output.stderr.lines().find(|line| line.starts_with("windlass: pulling ")).unwrap();
+    assert_eq!(error.matches("reading manifest").count(), 1, "{output}");
 }
 
 #[test]

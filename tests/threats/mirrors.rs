@@ -30,6 +30,18 @@ fn mirror_serves_all_and_learns_which_registry_is_meant_and_nothing_else() {
 }
 
 #[test]
+fn choice_of_a_mirror_and_the_way_back_are_told_by_v() {
+    let (registry, mirror, name) = pair();
+    mirror.fail_always("/v2/*", Fault::Status(404));
+    let option = format!("--mirror={}={}", registry.host(), mirror.url(""));
+    let output = user_at(&registry.host()).run(&["pull", &name, &option, "-v"]).success();
+    let (host, mirror) = (registry.host(), mirror.host());
+    output
+        .says(&format!("info: asking {mirror} first, a mirror of {host}"))
+        .says(&format!("info: falling back to {host}"));
+}
+
+#[test]
 fn mirror_never_gets_the_login_of_the_registry() {
     let (registry, mirror, name) = pair();
     for auth in [

@@ -133,6 +133,8 @@ fn passwords_tokens_and_signatures_are_in_no_output_and_no_file() {
             let run = windlass.command(&args).env("WINDLASS_LOG", "trace");
             let output = run.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1").run();
             assert!(output.status() < 10, "{what}\n{output}");
+            let request = format!("GET {}", registry.url("/v2/box/manifests/1"));
+            assert!(output.stderr.contains(&request), "{what}\n{output}");
             assert_nowhere(&windlass, &output);
         }
         let windlass = user_at(&registry.host());
@@ -141,6 +143,66 @@ fn passwords_tokens_and_signatures_are_in_no_output_and_no_file() {
             let run = windlass.command(&[command, &name, "--retries=1"]);
             assert_nowhere(&windlass, &run.env("WINDLASS_LOG", "trace").run());
         }
+    }
+}
+
+#[test]
+fn what_is_asked_and_answered_is_told_by_vv_without_signatures() {
+    let (registry, storage) = (Registry::start(), Registry::start());
+    let name = registry.push(&Image::small(), "box:1");
+    storage.put_file("/f", &Image::small().layers()[0].content);
+    registry.require(Auth::bearer(Bearer::user("me", PASSWORD)));
+    let signed = storage.url(&format!("/f?X-Amz-Signature={PASSWORD}&n=5"));
+    let shown = storage.url("/f?X-Amz-Signature=***&n=5");
+    let layer = super::layer_of_box();
+    registry.fail_always(&layer, Fault::redirect(signed));
+    let windlass = user_at(&registry.host());
+    let mut output = windlass.run(&["pull", &name, "-vv", "--retries=1"]).success();
+    let layer = registry.url(layer.trim_start_matches("GET "));
+    for line in [
+        format!("info: {}: ", registry.url("").replace("http:", "https:")),
+        ": trying plain HTTP".to_owned(),
+        format!("debug: GET {}: 401", registry.url("/v2/box/manifests/1")),
+        format!("debug: GET {}?service=registry.test&scope=", registry.url("/token")),
+        "&account=***: 200".to_owned(),
+        format!("debug: GET {}: 200", registry.url("/v2/box/manifests/1")),
+        format!("debug: GET {layer}: 307"),
+        format!("debug: {layer} redirects to {shown}"),
+        format!("debug: GET {shown}: 200"),
+    ] {
+        output = output.says(&line);
+    }
+    assert!(!output.stderr.to_ascii_lowercase().contains("authorization"), "{output}");
+    assert!(!output.stderr.contains("opaque-token"), "{output}");
+    assert_nowhere(&windlass, &output);
+}
+
+#[test]
+fn storage_that_repeats_a_signature_in_its_error_is_not_quoted() {
+    let (registry, storage) = (Registry::start(), Registry::start());
+    let name = registry.push(&Image::small(), "box:1");
+    let page = format!("<x>{PASSWORD} ?X-Amz-Signature={PASSWORD}</x>");
+    let message = format!(
+        "{{\"errors\":[{{\"code\":\"DENIED\",\"message\":\"no /f?sig={PASSWORD} here\"}}]}}"
+    );
+    for path in ["GET /v2/box/blobs/*", "GET /v2/box/manifests/*"] {
+        for status in [200, 500] {
+            registry.recover();
+            storage.recover();
+            registry.fail_always(path, Fault::redirect(storage.url(&format!("/f?s={PASSWORD}"))));
+            let html = [("Content-Type", "text/html")];
+            storage.fail_always("/f", Fault::answer(status, &html, page.clone()));
+            let windlass = user_at(&registry.host());
+            let output = windlass.run(&["pull", &name, "-vv", "--retries=1"]);
+            assert!(matches!(output.status(), 5 | 7), "{output}");
+            assert_nowhere(&windlass, &output);
+        }
+        registry.recover();
+        registry.fail_always(path, Fault::answer(500, &[], message.clone()));
+        let windlass = user_at(&registry.host());
+        let output = windlass.run(&["pull", &name, "-vv", "--retries=1"]).exits(5);
+        let output = output.says("500 DENIED: no /f?*** here");
+        assert_nowhere(&windlass, &output);
     }
 }
 

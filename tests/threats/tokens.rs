@@ -104,6 +104,48 @@ fn identity_tokens_are_posted_and_passwords_are_posted_where_get_is_not_known() 
     assert_eq!(registry.count("POST *"), 0, "a wrong password would count twice");
 }
 
+/// `bob`, whose login at that host is an identity token.
+fn bob_at(host: &str) -> Windlass {
+    let windlass = Windlass::new();
+    let fields = format!("\"auth\":\"Ym9iOg==\",\"identitytoken\":\"{PASSWORD}\"");
+    write_private(&windlass, "docker/config.json", &logins(&[(host, &fields)]));
+    windlass
+}
+
+#[test]
+fn identity_token_that_cannot_be_posted_is_got_with_as_a_password() {
+    let (registry, name) = registry(Bearer::user("bob", PASSWORD));
+    for status in [400, 401, 404, 405, 501] {
+        registry.recover();
+        registry.forget();
+        registry.fail_always("POST /token", Fault::Status(status));
+        let output = bob_at(&registry.host()).run(&["pull", &name, "--retries=1"]).success();
+        output.never_says(PASSWORD).never_says("warning");
+        assert_eq!((registry.count("POST /token"), registry.count("GET /token")), (1, 1));
+    }
+}
+
+#[test]
+fn stale_identity_token_does_not_keep_anybody_from_a_public_image() {
+    let (public, name) = registry(Bearer::public());
+    let (private, closed) = registry(Bearer::user("me", "another"));
+    for status in [400, 401, 404, 405, 501] {
+        public.recover();
+        public.fail_always("POST /token", Fault::Status(status));
+        let told = Rule::on("GET /token").only(|request| request.header("authorization").is_some());
+        public.rule(told.fault(Fault::Status(status)));
+        let output = bob_at(&public.host()).run(&["pull", &name, "--retries=1"]).success();
+        output.says("going on without it").never_says(PASSWORD);
+
+        private.recover();
+        private.fail_always("POST /token", Fault::Status(status));
+        let output = bob_at(&private.host()).run(&["pull", &closed, "--retries=1"]).exits(4);
+        output.never_says(PASSWORD);
+        private.fail_always("GET /token", Fault::Status(status));
+        bob_at(&private.host()).run(&["pull", &closed, "--retries=1"]).exits(4);
+    }
+}
+
 #[test]
 fn registry_token_goes_to_the_registry_as_it_is() {
     let (registry, name) = registry(Bearer::default());

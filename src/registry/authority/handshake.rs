@@ -376,7 +376,7 @@ mod tests {
     use super::super::super::credentials::Login;
     use super::super::super::http::{Body, Headers};
     use super::super::super::secret::Secret;
-    use super::super::super::url::Url;
+    use super::super::super::url::{Url, decode};
     use super::super::Permissions;
     use super::*;
     use crate::error::ErrorKind;
@@ -415,13 +415,13 @@ mod tests {
                 _ => String::new(),
             };
             let is_user = header.is_some() || !posted.is_empty();
-            let pairs = Url::parse(&format!("https://x/?{posted}")).unwrap();
             let scopes: Vec<String> = request
                 .url
-                .query()
-                .chain(pairs.query())
-                .filter(|(key, _)| key == "scope")
-                .map(|(_, value)| value.replace("repository:", ""))
+                .target()
+                .split(['?', '&'])
+                .chain(posted.split('&'))
+                .filter_map(|pair| pair.strip_prefix("scope="))
+                .map(|value| decode(value).replace("repository:", ""))
                 .collect();
             let scopes = scopes.join("+");
             let status = (self.grants)(is_user, &scopes);
@@ -436,7 +436,8 @@ mod tests {
                 _ => r#"{"message":"go away"}"#.to_owned(),
             };
             let body: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(body.into_bytes()));
-            Ok(Response { status, headers: Headers(Vec::new()), url: request.url, body })
+            let (headers, url) = (Headers(Vec::new()), request.url);
+            Ok(Response { status, headers, url, led_away: false, body })
         }
 
         /// One request for `scope` with its handshake: the status in the end, or why not. The
@@ -472,6 +473,10 @@ mod tests {
     fn authority_at(registry: &str, credential: Credential) -> Authority {
         let registry = Url::parse(registry).unwrap().origin().clone();
         Authority::new(registry, Login { credential, problem: None }, Permissions::default())
+    }
+
+    fn push(repository: &str) -> Scope {
+        Scope::of(vec![format!("repository:{repository}:pull,push")])
     }
 
     fn user() -> Authority {
@@ -595,7 +600,7 @@ mod tests {
         assert_eq!(world.request(&authority, Scope::pull("a")), Ok(200));
         assert_eq!(world.request(&authority, Scope::pull("b")), Ok(200));
         world.check_log(&["-", "r.io! a:pull", "r.io a:pull", "t3", "t3", "r.io b:pull", "t6"]);
-        let why = world.request(&authority, Scope::push("a")).unwrap_err();
+        let why = world.request(&authority, push("a")).unwrap_err();
         assert_eq!(why, "https://r.io answered 401: go away; the login for r.io does not help");
         world.check_log(&["r.io! a:pull,push", "-"]);
     }
@@ -614,7 +619,7 @@ mod tests {
         assert_eq!(world.request(&authority, Scope::pull("a")), Ok(200));
         assert_eq!(world.request(&authority, Scope::pull("a")), Ok(200));
         world.check_log(&["-", "r.io! a:pull", "t2!", "r.io a:pull", "t4", "t4"]);
-        let why = world.request(&authority, Scope::push("a")).unwrap_err();
+        let why = world.request(&authority, push("a")).unwrap_err();
         assert_eq!(why, "the login for r.io does not help");
         world.check_log(&["r.io! a:pull,push", "t1!"]);
     }
@@ -638,7 +643,7 @@ mod tests {
             admits: only_tokens_of_users,
             ..World::default()
         };
-        let why = world.request(&user(), Scope::push("a")).unwrap_err();
+        let why = world.request(&user(), push("a")).unwrap_err();
         assert_eq!(
             why,
             "realm https://evil.io:8443 is not registry https://r.io; allow with --trust-realm \
@@ -647,7 +652,7 @@ mod tests {
         world.check_log(&["-", "evil.io a:pull,push", "t2"]);
         let mut authority = user();
         authority.permissions.trusted_realms.push("evil.io:8443".into());
-        assert_eq!(world.request(&authority, Scope::push("a")), Ok(200));
+        assert_eq!(world.request(&authority, push("a")), Ok(200));
         world.check_log(&["-", "evil.io! a:pull,push", "t2!"]);
     }
 
@@ -686,8 +691,8 @@ mod tests {
         let admits = |header: &str| if header.starts_with("Basic") { 200 } else { 401 };
         let world = World { challenge, admits, ..World::default() };
         let authority = user();
-        assert_eq!(world.request(&authority, Scope::push("a")), Ok(200));
-        assert_eq!(world.request(&authority, Scope::push("b")), Ok(200));
+        assert_eq!(world.request(&authority, push("a")), Ok(200));
+        assert_eq!(world.request(&authority, push("b")), Ok(200));
         world.check_log(&["-", header, header]);
         let why = world.request(&nobody(), Scope::pull("a")).unwrap_err();
         assert_eq!(why, "no credentials for r.io");
@@ -708,7 +713,7 @@ mod tests {
         );
         world.check_log(&["-", "r.io! a:pull", "t2!"]);
         let token = Credential::Registry(Secret::new("mine!"));
-        assert_eq!(world.request(&authority_at("https://r.io", token), Scope::push("a")), Ok(200));
+        assert_eq!(world.request(&authority_at("https://r.io", token), push("a")), Ok(200));
         world.check_log(&["-", "mine!"]);
     }
 

@@ -124,13 +124,6 @@ impl Authority {
         Handshake::new(self, scope, slot)
     }
 
-    /// Why there is no credential although a helper should know one. Who cannot do without one
-    /// fails with it before asking the registry.
-    #[expect(dead_code, reason = "for uploads")]
-    pub(super) fn problem(&self) -> Option<&str> {
-        self.login.problem.as_deref()
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

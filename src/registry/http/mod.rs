@@ -16,7 +16,7 @@ pub(super) use super::message::{Body, Headers, Method, Request, Response};
 use super::proxy::Proxies;
 use super::tls::Identity;
 use super::url::{Origin, Url};
-use super::wire::{Exactly, Pace, Stopped, Wire};
+use super::wire::{Pace, Stopped, Wire};
 use crate::error::{Error, ErrorKind, Fault, Result};
 
 /// Longest that looking up a name may take.
@@ -56,8 +56,6 @@ pub(super) struct Connecting {
 pub(super) struct Manner {
     /// On a connection of its own, which is not kept.
     pub(super) afresh: bool,
-    /// How long the answer may take to begin, if that is not the stall timeout.
-    pub(super) patience: Option<Duration>,
 }
 
 /// Sends requests, each once, and keeps connections. Follows nothing and decides nothing.
@@ -124,18 +122,26 @@ impl Client {
     pub(super) fn send(&self, request: Request, manner: Manner) -> Result<Response, Failure> {
         let Request { method, url, headers, body } = request;
         let empty = matches!(body, Body::Empty);
-        match self.exchange(method, &url, &headers, body, manner) {
+        let outcome = match self.exchange(method, &url, &headers, body, manner) {
             // A connection that was kept had been closed: the server knows nothing of this request.
             Err(Failure::Other(error))
                 if method.is_safe()
                     && empty
                     && matches!(error.kind(), ErrorKind::Network { fault: Fault::Idle, .. }) =>
             {
-                let manner = Manner { afresh: true, ..manner };
+                let manner = Manner { afresh: true };
                 self.exchange(method, &url, &headers, Body::Empty, manner)
             }
             outcome => outcome,
+        };
+        let method = method.as_str();
+        match &outcome {
+            Ok(response) => log::debug!("{method} {url}: {}", response.status),
+            Err(Failure::NotTls(error) | Failure::Other(error)) => {
+                log::debug!("{method} {url}: {error}");
+            }
         }
+        outcome
     }
 
     /// Ends the requests under way with [`ErrorKind::Interrupted`], and all later ones.
@@ -173,17 +179,9 @@ impl Client {
                 builder = builder.header("Content-Length", bytes.len());
                 SendBody::from_owned_reader(io::Cursor::new(bytes))
             }
-            Body::Reader { reader, len } => {
-                builder = builder.header("Content-Length", len);
-                SendBody::from_owned_reader(Exactly::or_size(reader, len))
-            }
         };
         let request = builder.body(body).map_err(|error| unfit(&error))?;
         let mut configured = self.agent.configure_request(request).proxy(proxy);
-        if let Some(patience) = manner.patience {
-            configured =
-                configured.timeout_recv_response(Some(patience)).timeout_per_read(Some(patience));
-        }
         if manner.afresh {
             configured = configured.max_idle_age(Duration::ZERO);
         }
@@ -202,7 +200,8 @@ impl Client {
         let stall = self.stall_timeout;
         let body = Marked { inner: body.into_reader(), url: url.clone(), stall };
         let body = Box::new(Wire::new(body, Pace::new(stall), self.stopped.clone()));
-        Ok(Response { status: parts.status.as_u16(), headers, url: url.clone(), body })
+        let (status, url) = (parts.status.as_u16(), url.clone());
+        Ok(Response { status, headers, url, led_away: false, body })
     }
 }
 
