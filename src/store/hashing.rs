@@ -15,14 +15,14 @@ const NOTIFY_STEP: u64 = 1024 * 1024;
 
 /// How many buffers wait for the hashing thread at the most. Times the blobs that are received at
 /// once, this is memory.
-const HANDED_LIMIT: usize = 6;
+const HANDED_LIMIT: usize = 4;
 
 /// The hashing thread is woken for so many buffers, and wakes who waits for it when so few are
 /// left: each thread then has something to do for a while.
 const HANDED_HALF: usize = HANDED_LIMIT / 2;
 
 /// How many bytes the hashing thread reads back at a time.
-const HASH_BUFFER: usize = 128 * 1024;
+const HASH_BUFFER: usize = 64 * 1024;
 
 /// What the threads that write and the one that hashes look at together.
 pub(super) struct Shared {

@@ -64,7 +64,7 @@ impl Line {
             what: what.to_owned(),
             windlass: unit(windlass),
             beside: format!("{peer} {}", unit(theirs)),
-            reached: format!("+{}", unit(more)),
+            reached: format!("{}{}", if more < 0.0 { "-" } else { "+" }, unit(more.abs())),
             at_most: format!("+{}", unit(bound)),
             verdict: verdict(more, bound),
         }
