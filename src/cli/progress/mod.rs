@@ -72,7 +72,7 @@ pub(crate) fn would_move(output: &Output, image: &Reference, verb: &str, missing
             "blobs": blobs,
             "size": size,
         })),
-        _ => output.tell(&format!("would {verb} {blobs} blobs, {size} bytes")),
+        _ => output.tell(&format!("would {verb} {image}: {blobs} blobs, {size} bytes")),
     }
 }
 
