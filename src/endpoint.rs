@@ -45,6 +45,18 @@ pub trait Source: Sync {
 
     /// Whether it makes sense to ask for several ranges of `blob` at once. Asked again before each.
     fn takes_ranges(&self, blob: &Descriptor) -> bool;
+
+    /// Whether [`open`](Source::open) fails, instead of ending, unless all of the blob, what comes
+    /// before the offset included, is as described. To ask again is then of no use.
+    fn verifies(&self) -> bool {
+        false
+    }
+
+    /// Keeps `content` from vanishing while it is read, as far as the place can, until the guard
+    /// is dropped.
+    fn hold(&self, _content: &[Digest]) -> Result<Box<dyn Guard>> {
+        Ok(Box::new(()))
+    }
 }
 
 /// A place that images can be written to.
@@ -55,6 +67,18 @@ pub trait Sink: Sync {
 
     /// Whether the content of `descriptor` is there, with its size.
     fn contains(&self, descriptor: &Descriptor) -> Result<bool>;
+
+    /// Whether it takes a request to know what is there. Several are made at once then, and small
+    /// blobs are sent before big ones, so that what is not allowed is known early.
+    fn is_far(&self) -> bool {
+        false
+    }
+
+    /// Whether the place vouches that `reference` means `root` by now, with all that this leads
+    /// to, so that nothing is to be done.
+    fn is_done(&self, _reference: &Reference, _root: &Descriptor) -> Result<bool> {
+        Ok(false)
+    }
 
     /// What `reference` means here by now.
     fn meaning(&self, _reference: &Reference) -> Result<Option<Meaning>> {
@@ -73,18 +97,34 @@ pub trait Sink: Sync {
     fn partial_len(&self, blob: &Descriptor) -> Result<u64>;
 
     /// Begins or continues to receive `blob`.
-    fn receive(&self, blob: &Descriptor) -> Result<Receipt>;
+    fn receive(&self, blob: &Descriptor) -> Result<Receipt<'_>>;
 
     /// Begins to receive `blob` beside whoever else is at it and stopped making progress.
-    fn receive_alone(&self, blob: &Descriptor) -> Result<Receipt> {
+    fn receive_alone(&self, blob: &Descriptor) -> Result<Receipt<'_>> {
         self.receive(blob)
     }
 
     /// Stores `manifest` under its digest.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Lacking`](crate::error::ErrorKind::Lacking) when the place says that it lacks
+    /// what this leads to.
     fn put_manifest(&self, manifest: &Manifest) -> Result<()>;
 
-    /// Lets `reference` mean the content of `target`, all of which is there.
-    fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()>;
+    /// Stores `root`, all that it leads to being there, and lets `reference` mean it: `target` is
+    /// its descriptor, with the platform if that was chosen.
+    ///
+    /// # Errors
+    ///
+    /// As [`put_manifest`](Sink::put_manifest).
+    fn name(
+        &self,
+        reference: &Reference,
+        root: &Manifest,
+        target: &Descriptor,
+        origin: &Origin,
+    ) -> Result<()>;
 }
 
 /// Where an image came from.
@@ -109,14 +149,51 @@ pub struct Meaning {
 /// What is held as long as it lives.
 pub trait Guard: Send + Sync {}
 
+/// Holds nothing.
+impl Guard for () {}
+
 /// The answer to [`Sink::receive`].
-pub enum Receipt {
+pub enum Receipt<'a> {
     /// It is there by now.
     Present,
     /// Somebody else is receiving it. The number changes while they make progress.
     Busy(u64),
     /// It may be written.
     Draft(Box<dyn Draft>),
+    /// It may be sent, in one stream.
+    Upload(Box<dyn Upload + 'a>),
+}
+
+/// A blob that is sent in one stream. Nobody sees it before all of it is there; what was taken of
+/// it when sending fails is kept for the next time, where the place does that.
+pub trait Upload: Send {
+    /// How many bytes of it are there: where the content has to go on.
+    fn offset(&self) -> u64;
+
+    /// Sends `content`, which is the blob from the offset on, and makes the blob visible.
+    ///
+    /// Its last byte is sent, or the upload ended, only after `content` has ended well: what fails
+    /// at its end because it is not as described never becomes visible.
+    fn send(self: Box<Self>, content: &mut dyn Read) -> Result<()>;
+}
+
+/// Remembers from one run to the next, in secret, how to go on with what was begun.
+pub trait Notes: Send + Sync {
+    /// The note about `subject`, for nobody else meanwhile; none if somebody else has it, or where
+    /// nothing can be remembered.
+    fn open(&self, subject: &str) -> Option<Box<dyn Note>>;
+}
+
+/// What is remembered about one subject.
+pub trait Note: Send {
+    /// What it says; none if it is new.
+    fn text(&self) -> Option<String>;
+
+    /// Lets it say `text`, also if this process dies.
+    fn write(&self, text: &str) -> Result<()>;
+
+    /// Forgets it.
+    fn remove(self: Box<Self>);
 }
 
 /// A blob being received, by several threads at any offsets. Nobody sees it before

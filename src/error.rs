@@ -64,6 +64,13 @@ pub enum ErrorKind {
         /// What came, or was announced, in bytes.
         got: u64,
     },
+    /// A place says that it lacks what a manifest leads to.
+    Lacking {
+        /// What it lacks, as far as it says.
+        digests: Vec<Digest>,
+        /// What it says.
+        message: String,
+    },
     /// The source answered a request for a range with something else.
     Range(String),
     /// The content is malformed or hostile.
@@ -223,6 +230,7 @@ impl fmt::Display for ErrorKind {
             | ErrorKind::Network { message, .. }
             | ErrorKind::NotFound(message)
             | ErrorKind::Denied(message)
+            | ErrorKind::Lacking { message, .. }
             | ErrorKind::Range(message)
             | ErrorKind::Content(message)
             | ErrorKind::Usage(message)

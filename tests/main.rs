@@ -4,6 +4,7 @@
 mod architecture;
 mod cli;
 mod faults;
+mod push;
 mod registry;
 mod store;
 #[expect(dead_code, reason = "not every test needs everything")]

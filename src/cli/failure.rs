@@ -81,7 +81,7 @@ impl<E: Into<Error>> From<E> for Failure {
 fn advice(kind: &ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::Registry { status: 401 | 403, .. } => Some(
-            "log in with docker or podman, or give the login with --authfile FILE or --creds-stdin",
+            "log in with `windlass login`, or give the login with --authfile FILE or --creds-stdin",
         ),
         ErrorKind::Registry { status: 429, .. } => {
             Some("try again later, or with a login: most registries then allow more")

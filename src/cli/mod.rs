@@ -20,9 +20,13 @@ mod options;
 mod output;
 mod progress;
 mod pull;
+mod push;
+mod pushing;
+mod relocate;
 mod remote;
 mod remove;
 mod settings;
+mod several;
 mod signals;
 mod stored;
 mod tag;
@@ -85,8 +89,9 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 11] = [
+const COMMANDS: [Entry; 12] = [
     Entry::of::<pull::Pull>(),
+    Entry::of::<push::Push>(),
     Entry::of::<list::List>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<tag::Tag>(),

@@ -1,18 +1,17 @@
 use std::path::Path;
 
 use argh::{ArgsInfo, FromArgs};
-use windlass::error::ErrorKind;
 use windlass::reference::Reference;
 use windlass::store::{Durability, Entry, Store};
 use windlass::transfer::{Observer, Plan, Transfer};
 
 use crate::cli::answer::Image;
 use crate::cli::failure::Failure;
-use crate::cli::lists::{self, DigestFile};
+use crate::cli::lists;
 use crate::cli::options::Group;
 use crate::cli::remote::Registries;
 use crate::cli::values::ImageName;
-use crate::cli::{Command, Context, progress};
+use crate::cli::{Command, Context, progress, several};
 
 /// Bring images from a registry into the store. What is there already is not fetched again, and
 /// what was interrupted goes on where it stopped.
@@ -38,43 +37,17 @@ impl Command for Pull {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let images = self.images(context)?;
         let mut pulling = Pulling::new(context, &images)?;
-        let settings = &context.settings;
-        let digest_file = match &settings.digestfile {
-            Some(path) if !settings.dry_run => Some(DigestFile::create(path)?),
-            _ => None,
-        };
-        let mut digests = Vec::new();
-        let mut failed = 0;
-        let mut outcome = Ok(());
-        for image in &images {
-            match pulling.pull(image).and_then(|plan| pulling.answer(image, &plan).map(|()| plan)) {
-                Ok(plan) => digests.push(plan.resolved()),
-                Err(failure) => {
-                    let goes_on = settings.keep_going && images.len() > 1;
-                    if !goes_on || context.interrupt.is_interrupted() {
-                        outcome = Err(failure);
-                        break;
-                    }
-                    failed += 1;
-                    context.output.failure(&failure, failure.code());
-                }
-            }
-        }
-        if outcome.is_ok() && failed > 0 {
-            outcome = Err(ErrorKind::Several { failed, total: images.len() }.into());
-        }
-        let written = digest_file.map_or(Ok(()), |file| file.commit(&digests));
-        outcome.and(written.map_err(Failure::from))
+        several::each(context, &images, |image| {
+            let plan = pulling.pull(image)?;
+            pulling.answer(image, &plan).map(|()| plan.resolved())
+        })
     }
 }
 
 impl Pull {
     /// All that are named, those of the command line first.
     fn images(&self, context: &Context) -> Result<Vec<Reference>, Failure> {
-        let from_stdin = self.file.iter().filter(|file| *file == "-").count();
-        if from_stdin > 1 || from_stdin > 0 && context.settings.connection.creds_stdin {
-            return Err(Failure::usage("expected one use of stdin, got several"));
-        }
+        lists::check_stdin(context, &self.file)?;
         let mut images: Vec<Reference> = self.images.iter().map(|name| name.0.clone()).collect();
         for file in &self.file {
             images.extend(lists::read::<ImageName>(file)?.into_iter().map(|name| name.0));
@@ -137,7 +110,7 @@ impl<'a> Pulling<'a> {
         };
         let plan = transfer.plan(image, &settings.platforms())?;
         if settings.dry_run {
-            let missing = plan.missing(&self.store)?;
+            let missing = transfer.missing(image, &plan)?;
             progress::would_move(&self.context.output, image, "pull", &missing);
         } else {
             transfer.run(image, &plan)?;

@@ -20,6 +20,10 @@ const REMEMBERED: usize = 4096;
 #[derive(Default)]
 pub(super) struct Habits(Mutex<Known>);
 
+/// Sizes in which content is sent where all at once is too much: what gateways, Cloudflare, GHCR
+/// and nginx by themselves let pass, and less.
+const CHUNKS: [u64; 6] = [64 << 20, 16 << 20, 4 << 20, 1 << 20, 512 << 10, 128 << 10];
+
 #[derive(Default)]
 struct Known {
     /// Who does not take ranges.
@@ -29,6 +33,19 @@ struct Known {
     served: HashMap<Digest, Origin>,
     last: Option<Origin>,
     encoded: HashSet<Digest>,
+    chunks: Chunks,
+}
+
+/// In which portions uploads are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Chunks {
+    /// All at once.
+    #[default]
+    Whole,
+    /// At most so many bytes in one request.
+    Of(u64),
+    /// Of several chunks only the first counts.
+    Broken,
 }
 
 /// What happened so often in a row. Things that happened to requests beside each other count once.
@@ -96,6 +113,32 @@ impl Habits {
         self.known().encoded.contains(blob)
     }
 
+    /// In which portions uploads are taken.
+    pub(super) fn chunks(&self) -> Chunks {
+        self.known().chunks
+    }
+
+    /// So many bytes were too many for one request, of which there may be no fewer than `least`.
+    /// Says whether there is something else to try.
+    pub(super) fn too_large(&self, len: u64, least: u64) -> bool {
+        let mut known = self.known();
+        let smaller = match known.chunks {
+            Chunks::Broken => None,
+            Chunks::Of(chunk) if chunk < len => return true,
+            _ => CHUNKS.into_iter().map(|chunk| chunk.max(least)).find(|chunk| *chunk < len),
+        };
+        if let Some(chunk) = smaller {
+            log::debug!("{len} bytes at once are too many: sending {chunk}");
+            known.chunks = Chunks::Of(chunk);
+        }
+        smaller.is_some()
+    }
+
+    /// A chunk after the first one was accepted and dropped.
+    pub(super) fn drops_chunks(&self) {
+        self.known().chunks = Chunks::Broken;
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -158,6 +201,23 @@ mod tests {
         assert!(habits.takes_ranges(&blob), "not in a row");
         habits.silent(blob, &host("a"), Instant::now());
         assert!(!habits.takes_ranges(&blob));
+    }
+
+    #[test]
+    fn chunks_get_smaller_until_nothing_smaller_is_allowed() {
+        let habits = Habits::default();
+        assert!(habits.too_large(1 << 30, 0));
+        assert_eq!(habits.chunks(), Chunks::Of(64 << 20));
+        assert!(habits.too_large(1 << 30, 0), "another thread has found out the same");
+        assert_eq!(habits.chunks(), Chunks::Of(64 << 20));
+        assert!(habits.too_large(64 << 20, 5 << 20));
+        assert_eq!(habits.chunks(), Chunks::Of(16 << 20));
+        assert!(habits.too_large(16 << 20, 5 << 20));
+        assert_eq!(habits.chunks(), Chunks::Of(5 << 20));
+        assert!(!habits.too_large(5 << 20, 5 << 20));
+        assert!(!habits.too_large(128 << 10, 0));
+        habits.drops_chunks();
+        assert!(!habits.too_large(1 << 30, 0));
     }
 
     #[test]

@@ -102,9 +102,28 @@ impl Remote {
         }
     }
 
+    /// The digest of the manifest that is the answer to `question`, whatever it says of itself.
+    pub(super) fn received_digest(
+        &self,
+        server: &Server,
+        question: &Question<'_>,
+        reference: &str,
+    ) -> Result<Digest> {
+        let received = get(server, question)?;
+        let algorithm = reference.parse().map_or(Algorithm::Sha256, |it: Digest| it.algorithm());
+        Ok(digest(&received.bytes, algorithm))
+    }
+
     fn question(&self, method: Method, target: &str) -> Question<'_> {
         let target = format!("manifests/{target}");
-        Question::read(method, self.repository.path(), target).with("Accept", ACCEPT.join(", "))
+        Question::read(method, self.repository.path(), target).accepting_manifests()
+    }
+}
+
+impl Question<'_> {
+    /// The same for a manifest of any kind that we understand.
+    pub(super) fn accepting_manifests(self) -> Self {
+        self.with("Accept", ACCEPT.join(", "))
     }
 }
 

@@ -10,6 +10,9 @@ pub(super) enum Method {
     Get,
     Head,
     Post,
+    Put,
+    Patch,
+    Delete,
 }
 
 impl Method {
@@ -18,6 +21,9 @@ impl Method {
             Method::Get => "GET",
             Method::Head => "HEAD",
             Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
         }
     }
 
@@ -28,17 +34,40 @@ impl Method {
 }
 
 /// What goes to a server.
-pub(super) struct Request {
+pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Body,
+    pub(super) body: Body<'a>,
 }
 
 /// The content that goes with a request.
-pub(super) enum Body {
+pub(super) enum Body<'a> {
     Empty,
     Bytes(Vec<u8>),
+    /// Not sent before the server says that it wants it.
+    Content(&'a mut (dyn Content + 'a)),
+}
+
+/// Content of a known length that can be read once.
+pub(super) trait Content: Read {
+    /// How many bytes it has.
+    fn len(&self) -> u64;
+
+    /// Whether nothing was read yet.
+    fn is_untouched(&self) -> bool;
+}
+
+impl Body<'_> {
+    /// The same once more, unless some of it is gone already.
+    pub(super) fn again(&mut self) -> Option<Body<'_>> {
+        match self {
+            Body::Empty => Some(Body::Empty),
+            Body::Bytes(bytes) => Some(Body::Bytes(bytes.clone())),
+            Body::Content(content) if content.is_untouched() => Some(Body::Content(*content)),
+            Body::Content(_) => None,
+        }
+    }
 }
 
 /// What came back. The body is not decoded, and not read yet.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::http::{Headers, Response};
 use crate::error::{Error, ErrorKind};
+use crate::image::Digest;
 use crate::printable::printable;
 
 /// Most bytes of an error document that are read.
@@ -38,6 +39,70 @@ struct Entry {
     code: Option<serde_json::Value>,
     #[serde(default)]
     message: Option<String>,
+    #[serde(default)]
+    detail: Option<serde_json::Value>,
+}
+
+/// Codes by which a registry says that it lacks what a manifest leads to.
+const LACKING: [&str; 4] = [
+    "MANIFEST_BLOB_UNKNOWN",
+    "BLOB_UNKNOWN",
+    "MANIFEST_UNKNOWN",
+    "MANIFEST_REFERENCED_BLOB_UNKNOWN",
+];
+
+/// Most digests that are taken out of one error.
+const NAMED: usize = 1000;
+
+/// The error that `response`, to a manifest that was sent, is: what it lacks, and whether the tag
+/// cannot be changed, is said.
+pub(super) fn manifest_problem(response: Response) -> Error {
+    let Response { status, headers, led_away, body, .. } = response;
+    let mut bytes = Vec::new();
+    let _ = body.take(LIMIT).read_to_end(&mut bytes);
+    let error = read(status, &headers, &bytes, led_away);
+    if !(400..500).contains(&status) || matches!(status, 401 | 408 | 429) {
+        return error;
+    }
+    let document: Document = serde_json::from_slice(&bytes).unwrap_or_default();
+    let is_lacking = |entry: &Entry| {
+        let code = entry.code.as_ref().and_then(|code| code.as_str()).unwrap_or("");
+        let message = entry.message.as_deref().unwrap_or("").to_ascii_lowercase();
+        LACKING.contains(&code) || message.contains("blob unknown")
+    };
+    let mut digests = Vec::new();
+    let lacking = document.errors.iter().filter(|entry| is_lacking(entry));
+    let count = lacking
+        .inspect(|entry| entry.detail.iter().for_each(|detail| named(detail, &mut digests)))
+        .count();
+    if count > 0 {
+        return ErrorKind::Lacking { digests, message: error.to_string() }.into();
+    }
+    or_immutable(error)
+}
+
+/// The error, or what it says of a tag.
+pub(super) fn or_immutable(error: Error) -> Error {
+    let message = error.to_string();
+    match error.kind() {
+        ErrorKind::Registry { status: 400..500, .. }
+            if message.to_ascii_lowercase().contains("immutable") =>
+        {
+            ErrorKind::Other(format!("the tag cannot be changed: {message}")).into()
+        }
+        _ => error,
+    }
+}
+
+/// The digests that a detail names, however it is made.
+fn named(detail: &serde_json::Value, digests: &mut Vec<Digest>) {
+    use serde_json::Value;
+    match detail {
+        Value::String(text) if digests.len() < NAMED => digests.extend(text.parse::<Digest>()),
+        Value::Array(list) => list.iter().for_each(|value| named(value, digests)),
+        Value::Object(map) => map.values().for_each(|value| named(value, digests)),
+        _ => {}
+    }
 }
 
 /// The error that `response` is. Its body is read, as far as it makes sense.

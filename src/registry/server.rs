@@ -70,6 +70,8 @@ pub(super) struct Question<'a> {
     pub(super) scope: Scope,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) manner: Manner,
+    /// Whether the answer is worth nothing to somebody else than who we are.
+    pub(super) insists: bool,
 }
 
 impl<'a> Question<'a> {
@@ -77,7 +79,13 @@ impl<'a> Question<'a> {
     pub(super) fn read(method: Method, repository: &'a str, target: String) -> Question<'a> {
         let scope = Scope::pull(repository);
         let manner = Manner::default();
-        Question { method, repository, target, scope, headers: Vec::new(), manner }
+        Question { method, repository, target, scope, headers: Vec::new(), manner, insists: false }
+    }
+
+    /// The same, for which it takes that.
+    pub(super) fn needing(mut self, scope: Scope) -> Question<'a> {
+        self.scope = scope;
+        self
     }
 
     /// The same past whatever is kept on the way: caches, connections.
@@ -91,6 +99,21 @@ impl<'a> Question<'a> {
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Question<'a> {
         self.headers.push((name, value.into()));
         self
+    }
+}
+
+/// Where a server takes requests.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) url: Url,
+    /// Whether it is the server itself, without a detour, so that it may know who we are.
+    pub(super) is_own: bool,
+}
+
+impl Place {
+    /// A URL of the server's own origin.
+    pub(super) fn own(url: Url) -> Place {
+        Place { url, is_own: true }
     }
 }
 
@@ -126,6 +149,14 @@ impl Server {
         self.base().origin().clone()
     }
 
+    /// Fails if there should be a login for the repository and it cannot be had.
+    pub(super) fn can_log_in(&self, repository: &str) -> Result<()> {
+        match self.logins.own.of(&self.origin(), repository)?.problem() {
+            Some(problem) => Err(Error::denied(problem)),
+            None => Ok(()),
+        }
+    }
+
     /// `HOST/REPOSITORY`, for messages.
     pub(super) fn place(&self, repository: &str) -> String {
         format!("{}/{repository}", self.base.origin().authority())
@@ -146,20 +177,23 @@ impl Server {
     /// The answer is the last one, whatever its status, unless the registry does not let us.
     /// `trail` is kept on failure too.
     pub(super) fn ask(&self, question: &Question<'_>, trail: &mut Trail) -> Result<Response> {
-        self.ask_at(self.url(question.repository, &question.target), question, trail)
+        let url = self.url(question.repository, &question.target);
+        self.ask_at(&Place::own(url), question, Body::Empty, trail)
     }
 
-    /// The same for a URL of its own origin that the server itself gave.
+    /// The same for a place that the server itself named, with content to go there.
     pub(super) fn ask_at(
         &self,
-        url: Url,
+        place: &Place,
         question: &Question<'_>,
+        mut body: Body<'_>,
         trail: &mut Trail,
     ) -> Result<Response> {
-        match self.follow(&url, question, trail) {
+        match self.follow(place, question, &mut body, trail) {
             Err(Failure::NotTls(no_tls)) if self.may_be_plain && !self.is_plain() => {
-                log::info!("{}: {no_tls}: trying plain HTTP", url.origin());
-                match self.follow(&plain(&url)?, question, trail).map_err(Error::from) {
+                log::info!("{}: {no_tls}: trying plain HTTP", place.url.origin());
+                let place = Place { url: plain(&place.url)?, ..*place };
+                match self.follow(&place, question, &mut body, trail).map_err(Error::from) {
                     // It spoke TLS after all, and the first connection was cut.
                     Err(error) if is(&error, Fault::Protocol) && !self.is_plain() => Err(no_tls),
                     answer => answer,
@@ -174,18 +208,44 @@ impl Server {
         Trail { at: self.origin() }
     }
 
+    /// Where `location`, which `response` names as the place to go on, is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Denied`] if nothing may be sent there.
+    pub(super) fn next_place(
+        &self,
+        from: &Place,
+        response: &Response,
+        location: &str,
+    ) -> Result<Place> {
+        let url = response.url.join(location)?;
+        let hop = host::may_follow(&self.origin(), &response.url, &url)?;
+        Ok(Place { url, is_own: from.is_own && hop.same_origin })
+    }
+
     fn follow(
         &self,
-        url: &Url,
+        place: &Place,
         question: &Question<'_>,
+        body: &mut Body<'_>,
         trail: &mut Trail,
     ) -> Result<Response, Failure> {
+        let url = &place.url;
         trail.at = url.origin().clone();
-        let home = url.origin().clone();
+        let home = if place.is_own { url.origin().clone() } else { self.origin() };
         let own = self.logins.own.of(&home, question.repository)?;
-        let mut response = self.enter(url, question, &own, &question.scope)?;
+        let mut response = match place.is_own {
+            true => self.enter(url, question, body, &own, &question.scope)?,
+            false => self.visit(&home, url, question, body)?,
+        };
         let mut hops = 0;
         while let Some(next) = location(&response)? {
+            if !question.method.is_safe() && !matches!(response.status, 307 | 308) {
+                let (status, from) = (response.status, &response.url);
+                let message = format!("{from} answered {status} to {next}, which is for reading");
+                return Err(Error::network(Fault::Protocol, message).into());
+            }
             let hop = host::may_follow(&home, &response.url, &next)?;
             hops += 1;
             if hops > HOPS {
@@ -196,8 +256,8 @@ impl Server {
             drain(response);
             trail.at = next.origin().clone();
             let answer = match hop.same_origin {
-                true => self.enter(&next, question, &own, &question.scope),
-                false => self.visit(&home, &next, question),
+                true if place.is_own => self.enter(&next, question, body, &own, &question.scope),
+                _ => self.visit(&home, &next, question, body),
             };
             // Where a redirect leads there is no second guess about TLS.
             response = answer.map_err(Error::from)?;
@@ -210,21 +270,23 @@ impl Server {
         &self,
         url: &Url,
         question: &Question<'_>,
+        body: &mut Body<'_>,
         authority: &Authority,
         scope: &Scope,
     ) -> Result<Response, Failure> {
-        let send = |request| Ok(self.client.send(request, Manner::default())?);
-        let mut handshake = authority.handshake(scope.clone());
+        let send = |request: Request<'_>| Ok(self.client.send(request, Manner::default())?);
+        let mut handshake = authority.handshake(scope.clone(), question.insists);
         let mut authorization = handshake.header(&send);
         loop {
-            let response = self.send(url, question, authorization)?;
+            let response = self.send(url, question, body, authorization)?;
             if !matches!(response.status, 401 | 403) {
                 return Ok(response);
             }
             let challenges = challenge::parse(response.headers.all("www-authenticate"));
             let mut outcome = handshake.answer(response.status, &challenges, &send)?;
             if outcome == Outcome::Ping {
-                let ping = self.send(&url.with_path("/v2/"), question, None)?;
+                let ping = Question::read(Method::Get, question.repository, String::new());
+                let ping = self.send(&url.with_path("/v2/"), &ping, &mut Body::Empty, None)?;
                 let challenges = challenge::parse(ping.headers.all("www-authenticate"));
                 drain(ping);
                 outcome = handshake.answer(401, &challenges, &send)?;
@@ -245,8 +307,9 @@ impl Server {
         home: &Origin,
         url: &Url,
         question: &Question<'_>,
+        body: &mut Body<'_>,
     ) -> Result<Response, Failure> {
-        let response = self.send(url, question, None)?;
+        let response = self.send(url, question, body, None)?;
         let challenges = challenge::parse(response.headers.all("www-authenticate"));
         let is_gate = response.status == 401 && challenge::choose(&challenges).is_some();
         if !is_gate || url.origin() == home {
@@ -254,20 +317,26 @@ impl Server {
         }
         drain(response);
         let stranger = self.stranger(url.origin()).of(url.origin(), question.repository)?;
-        self.enter(url, question, &stranger, &Scope::of(challenge::scopes(&challenges)))
+        let scope = Scope::of(challenge::scopes(&challenges));
+        self.enter(url, question, body, &stranger, &scope)
     }
 
     fn send(
         &self,
         url: &Url,
         question: &Question<'_>,
+        body: &mut Body<'_>,
         authorization: Option<String>,
     ) -> Result<Response, Failure> {
+        // What is gone cannot be sent to the next hop; whoever has more of it may begin anew.
+        let Some(body) = body.again() else {
+            let message = format!("{url} is to have what was sent already");
+            return Err(Error::network(Fault::Cut, message).into());
+        };
         // Built from scratch for each hop: nothing of what one host was told goes to the next.
         let mut headers = question.headers.clone();
         headers.extend(authorization.map(|header| ("Authorization", header)));
-        let request =
-            Request { method: question.method, url: url.clone(), headers, body: Body::Empty };
+        let request = Request { method: question.method, url: url.clone(), headers, body };
         let mut response = self.client.send(request, question.manner)?;
         let place = |url: &Url| (url.host().to_owned(), url.port());
         response.led_away = place(url) != place(&self.base);

@@ -4,9 +4,9 @@ use std::io::Read;
 use serde::Deserialize;
 
 use super::Remote;
-use super::http::Method;
+use super::http::{Body, Method};
 use super::problem::{foreign, problem};
-use super::server::Question;
+use super::server::{Place, Question};
 use super::url::Url;
 use crate::error::{Context, Error, Result};
 use crate::image::Digest;
@@ -66,7 +66,8 @@ impl Tags {
             Next::Page(url) => url.clone(),
             Next::End => return Ok(None),
         };
-        let response = server.ask_at(url.clone(), &question, &mut server.trail())?;
+        let response =
+            server.ask_at(&Place::own(url.clone()), &question, Body::Empty, &mut server.trail())?;
         if response.status != 200 {
             return Err(problem(response));
         }

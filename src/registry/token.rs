@@ -81,6 +81,17 @@ impl Scope {
         Scope(vec![format!("repository:{repository}:pull")])
     }
 
+    /// Reading and writing a repository.
+    pub(super) fn push(repository: &str) -> Scope {
+        Scope(vec![format!("repository:{repository}:pull,push")])
+    }
+
+    /// Reading a repository and deleting from it. Quay grants `delete` to nobody, so it is asked
+    /// for only where it is needed.
+    pub(super) fn delete(repository: &str) -> Scope {
+        Scope(vec![format!("repository:{repository}:pull,delete")])
+    }
+
     /// The scopes of a challenge, or of an earlier request.
     pub(super) fn of(scopes: Vec<String>) -> Scope {
         scopes.into_iter().fold(Scope::none(), |all, scope| all.and(Scope(vec![scope])))
@@ -158,7 +169,7 @@ pub(super) fn fetch(
     realm: &Realm,
     scope: &Scope,
     credential: &Credential,
-    send: &dyn Fn(Request) -> Result<Response>,
+    send: &dyn Fn(Request<'_>) -> Result<Response>,
 ) -> Result<Fetched> {
     let asked = match credential {
         Credential::Anonymous | Credential::Registry(_) => follow(registry, realm, scope, send),
@@ -194,7 +205,7 @@ pub(super) fn fetch(
 }
 
 /// What every request for a token says, and as whom.
-fn get(realm: &Realm, scope: &Scope, login: Option<(&str, &Secret)>) -> Request {
+fn get(realm: &Realm, scope: &Scope, login: Option<(&str, &Secret)>) -> Request<'static> {
     let mut url = realm.url.clone();
     if let Some(service) = &realm.service {
         url = url.with_query("service", service);
@@ -213,7 +224,7 @@ fn get(realm: &Realm, scope: &Scope, login: Option<(&str, &Secret)>) -> Request 
 /// Spec: [Token Authentication using OAuth 2][spec].
 ///
 /// [spec]: https://distribution.github.io/distribution/spec/auth/oauth/
-fn post(realm: &Realm, scope: &Scope, login: &[(&str, &str)]) -> Request {
+fn post(realm: &Realm, scope: &Scope, login: &[(&str, &str)]) -> Request<'static> {
     let scopes = scope.0.join(" ");
     let mut fields = vec![("client_id", CLIENT_ID)];
     fields.extend(realm.service.as_deref().map(|service| ("service", service)));
@@ -237,7 +248,7 @@ fn follow(
     registry: &Origin,
     realm: &Realm,
     scope: &Scope,
-    send: &dyn Fn(Request) -> Result<Response>,
+    send: &dyn Fn(Request<'_>) -> Result<Response>,
 ) -> Result<Response> {
     let mut request = get(realm, scope, None);
     for _ in 0..=HOP_LIMIT {
@@ -354,7 +365,7 @@ mod tests {
             service: Some("r io".into()),
         };
         let log = RefCell::new(Vec::new());
-        let send = |request: Request| {
+        let send = |request: Request<'_>| {
             let mut text = format!("{:?} {}", request.method, request.url.to_wire());
             for (name, value) in request.headers.iter().filter(|(name, _)| *name != "accept") {
                 text.push_str(&format!(" {name}={value}"));
@@ -374,10 +385,6 @@ mod tests {
         };
         let fetched = fetch(registry.origin(), &realm, scope, credential, &send);
         (log.into_inner(), fetched)
-    }
-
-    fn push(repository: &str) -> Scope {
-        Scope::of(vec![format!("repository:{repository}:pull,push")])
     }
 
     fn me() -> Credential {
@@ -449,7 +456,7 @@ mod tests {
 
     #[test]
     fn each_scope_is_a_parameter_of_its_own() {
-        let scope = push("a").and(Scope::pull("b")).and(Scope::pull("a"));
+        let scope = Scope::push("a").and(Scope::pull("b")).and(Scope::pull("a"));
         let (log, _) = ask(&Credential::Anonymous, &scope, &[GIVEN]);
         assert!(
             log[0].ends_with("&scope=repository%3Aa%3Apull%2Cpush&scope=repository%3Ab%3Apull")
@@ -563,14 +570,12 @@ mod tests {
 
     #[test]
     fn scopes_are_compared_by_what_they_allow() {
-        let push = push("a");
+        let push = Scope::push("a");
         assert!(push.covers(&Scope::pull("a")) && !Scope::pull("a").covers(&push));
         assert!(!push.covers(&Scope::pull("b")) && push.covers(&Scope::none()));
         assert!(Scope::of(vec!["repository:a:*".into()]).covers(&push));
         assert!(Scope::pull("a").only_reads() && Scope::none().only_reads());
-        assert!(
-            !push.only_reads() && !Scope::of(vec!["repository:a:pull,delete".into()]).only_reads()
-        );
+        assert!(!push.only_reads() && !Scope::delete("a").only_reads());
         assert!(!Scope::pull("a").and(push.clone()).only_reads());
         assert!(Scope::pull("a").lacks_repository_of(&Scope::pull("b")));
         assert!(!Scope::pull("a").lacks_repository_of(&push));

@@ -116,6 +116,7 @@ impl Store {
         if only.is_none() && ours {
             sweep.temporary(&mut collected.temporary)?;
             sweep.partials(&mut collected.partials)?;
+            sweep.notes()?;
         }
         Ok(collected)
     }
@@ -303,9 +304,25 @@ impl Sweep<'_> {
             let made = (blob.ctime(), blob.ctime_nsec());
             blob.is_file() && made >= (metadata.mtime(), metadata.mtime_nsec())
         });
+        metadata.len() == 0 || is_there || self.is_old(metadata)
+    }
+
+    /// Whether something unfinished is as old as what is to go.
+    fn is_old(&self, metadata: &Metadata) -> bool {
         let age = metadata.modified().ok().and_then(|it| SystemTime::now().duration_since(it).ok());
-        let old = self.collection.partials.is_some_and(|from| age.unwrap_or_default() >= from);
-        metadata.len() == 0 || is_there || old
+        self.collection.partials.is_some_and(|from| age.unwrap_or_default() >= from)
+    }
+
+    /// What is remembered of uploads that nobody is at, if it is as old as what is to go. Too
+    /// little to be counted.
+    fn notes(&self) -> Result<()> {
+        for path in sweep::list(&self.store.layout.uploads())? {
+            let Some(file) = sweep::abandoned(&path)? else { continue };
+            if self.is_old(&file.metadata()?) {
+                self.remove(&path)?;
+            }
+        }
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> Result<()> {

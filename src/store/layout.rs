@@ -40,8 +40,15 @@ impl Layout {
     }
 
     /// The folders that are ours alone, each after the one that it is in.
-    pub(super) fn private_folders(&self) -> [PathBuf; 5] {
-        [self.private(), self.partials(), self.temporary(), self.locks(), self.leases()]
+    pub(super) fn private_folders(&self) -> [PathBuf; 6] {
+        [
+            self.private(),
+            self.partials(),
+            self.temporary(),
+            self.locks(),
+            self.leases(),
+            self.uploads(),
+        ]
     }
 
     /// All folders, of which none may be anything else.
@@ -97,5 +104,14 @@ impl Layout {
     /// Leases: what live processes work on.
     pub(super) fn leases(&self) -> PathBuf {
         self.locks().join("lease")
+    }
+
+    /// How to go on with uploads that were begun: secrets of registries.
+    pub(super) fn uploads(&self) -> PathBuf {
+        self.private().join("upload")
+    }
+
+    pub(super) fn upload(&self, subject: &str) -> PathBuf {
+        self.uploads().join(subject)
     }
 }

@@ -4,8 +4,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use super::names::{Entry, Index};
+use super::tree::Links;
 use super::{Store, file};
-use crate::endpoint::Source;
+use crate::endpoint::{Guard, Sink, Source};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Config, Descriptor, Digest, Document, MANIFEST_LIMIT, Manifest, Platform};
 use crate::reference::Reference;
@@ -63,6 +64,23 @@ impl Store {
             }
         };
         entries.iter().map(&mut summary).collect()
+    }
+
+    /// The configs and layers that `entry` leads to, each once.
+    pub fn blobs_of(&self, entry: &Entry) -> Result<Vec<Digest>> {
+        let mut waiting = vec![(entry.descriptor.clone(), 0)];
+        let mut seen = HashSet::new();
+        let mut blobs = Vec::new();
+        while let Some((descriptor, depth)) = waiting.pop() {
+            if !seen.insert(descriptor.digest) || depth > DEPTH_LIMIT {
+                continue;
+            }
+            let links = Links::of(&self.manifest(&descriptor)?);
+            waiting.extend(links.manifests.into_iter().map(|child| (child, depth + 1)));
+            let digests = links.blobs.iter().chain(&links.others).map(|blob| blob.digest);
+            blobs.extend(digests.filter(|digest| seen.insert(*digest)));
+        }
+        Ok(blobs)
     }
 
     pub(super) fn summary_of(&self, descriptor: &Descriptor) -> Result<Summary> {
@@ -186,5 +204,18 @@ impl Source for Store {
 
     fn takes_ranges(&self, _blob: &Descriptor) -> bool {
         false // One stream verifies what leaves; several could not.
+    }
+
+    fn verifies(&self) -> bool {
+        true
+    }
+
+    /// Where nothing can be written nothing is collected either; nor in a layout that was never
+    /// a store.
+    fn hold(&self, content: &[Digest]) -> Result<Box<dyn Guard>> {
+        match self.layout.private().is_dir() && self.writable().is_ok() {
+            true => self.protect(content),
+            false => Ok(Box::new(())),
+        }
     }
 }

@@ -128,11 +128,11 @@ impl Sink for Repair<'_> {
         self.store.partial_len(blob)
     }
 
-    fn receive(&self, blob: &Descriptor) -> Result<Receipt> {
+    fn receive(&self, blob: &Descriptor) -> Result<Receipt<'_>> {
         self.store.claim(blob, || self.contains(blob))
     }
 
-    fn receive_alone(&self, blob: &Descriptor) -> Result<Receipt> {
+    fn receive_alone(&self, blob: &Descriptor) -> Result<Receipt<'_>> {
         self.store.claim_beside(blob, || self.contains(blob))
     }
 
@@ -140,7 +140,10 @@ impl Sink for Repair<'_> {
         self.store.put_manifest(manifest)
     }
 
-    fn name(&self, _: &Reference, _: &Descriptor, _: &Origin) -> Result<()> {
+    fn name(&self, _: &Reference, root: &Manifest, _: &Descriptor, _: &Origin) -> Result<()> {
+        if !self.contains(&root.descriptor())? {
+            self.put_manifest(root)?;
+        }
         self.store.settle()?;
         self.store.sync_blobs()
     }

@@ -93,7 +93,7 @@ impl Store {
         &self,
         blob: &Descriptor,
         is_there: impl FnOnce() -> Result<bool>,
-    ) -> Result<Receipt> {
+    ) -> Result<Receipt<'_>> {
         self.prepare_algorithm(blob.digest.algorithm())?;
         match Partial::claim(&self.layout, blob, self.durability)? {
             Claimed::Theirs(progress) => Ok(Receipt::Busy(progress)),
@@ -111,7 +111,7 @@ impl Store {
         &self,
         blob: &Descriptor,
         is_there: impl FnOnce() -> Result<bool>,
-    ) -> Result<Receipt> {
+    ) -> Result<Receipt<'_>> {
         self.prepare_algorithm(blob.digest.algorithm())?;
         if is_there()? {
             return Ok(Receipt::Present);
@@ -178,11 +178,11 @@ impl Sink for Store {
         Partial::partial_len(&self.layout, blob)
     }
 
-    fn receive(&self, blob: &Descriptor) -> Result<Receipt> {
+    fn receive(&self, blob: &Descriptor) -> Result<Receipt<'_>> {
         self.claim(blob, || self.contains(blob))
     }
 
-    fn receive_alone(&self, blob: &Descriptor) -> Result<Receipt> {
+    fn receive_alone(&self, blob: &Descriptor) -> Result<Receipt<'_>> {
         self.claim_beside(blob, || self.contains(blob))
     }
 
@@ -196,8 +196,17 @@ impl Sink for Store {
         temporary.commit(&self.layout.blob(digest), self.durability).context(writing)
     }
 
-    fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()> {
+    fn name(
+        &self,
+        reference: &Reference,
+        root: &Manifest,
+        target: &Descriptor,
+        origin: &Origin,
+    ) -> Result<()> {
         let naming = || format!("naming {reference}");
+        if !self.contains(&root.descriptor())? {
+            self.put_manifest(root)?;
+        }
         self.sync_blobs().context(naming)?;
         let summary = self.summary_of(target).context(naming)?;
         let mut target = target.clone();

@@ -16,6 +16,8 @@ pub(super) struct Job<'a> {
     pub(super) not_before: Option<Instant>,
     /// Somebody else is receiving it: their last sign of progress, and when that was.
     pub(super) busy: Option<(u64, Instant)>,
+    /// How much of it the sink had when it was sent last.
+    pub(super) reached: u64,
 }
 
 /// How a blob is asked for.
@@ -74,7 +76,14 @@ impl SharedDraft {
 impl<'a> Job<'a> {
     /// A blob that nothing was tried for yet.
     pub(super) fn new(blob: &'a Descriptor) -> Job<'a> {
-        Job { blob, budget: Budget::default(), mode: Mode::Ranges, not_before: None, busy: None }
+        Job {
+            blob,
+            budget: Budget::default(),
+            mode: Mode::Ranges,
+            not_before: None,
+            busy: None,
+            reached: 0,
+        }
     }
 }
 

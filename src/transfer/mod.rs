@@ -5,6 +5,7 @@
 //! one whole movement, because connections break in the body.
 
 mod fetch;
+mod finish;
 mod interrupt;
 mod job;
 mod moves;
@@ -14,6 +15,8 @@ mod plan;
 mod platforms;
 mod progress;
 mod retry;
+mod send;
+mod survey;
 
 use std::io::Read;
 use std::time::Duration;
@@ -22,7 +25,7 @@ use moves::Moves;
 use plan::Collector;
 use platforms::{candidates, choose, none_for};
 
-use crate::endpoint::{Meaning, Origin, Receipt, Sink, Source};
+use crate::endpoint::{Meaning, Receipt, Sink, Source};
 use crate::error::{Context, Error, ErrorKind, Remedy, Result};
 use crate::image::{
     Config, Descriptor, Digest, Document, ImageManifest, MANIFEST_LIMIT, Manifest, Platform,
@@ -63,34 +66,52 @@ impl Transfer<'_> {
     ///
     /// [`ErrorKind::NotFound`] when a platform is not there.
     pub fn plan(&self, reference: &Reference, platforms: &Platforms) -> Result<Plan> {
+        if let Some((resolved, root, platform)) = self.unchanged(reference, platforms)? {
+            return self.collect(reference, resolved, root, platform);
+        }
+        let root = self.retrying(reference, || self.source.resolve(reference))?;
+        self.plan_of(reference, root, platforms)
+    }
+
+    /// The same of a manifest that is known already.
+    pub fn plan_of(
+        &self,
+        reference: &Reference,
+        root: Manifest,
+        platforms: &Platforms,
+    ) -> Result<Plan> {
         let fetch = |descriptor: &Descriptor| self.manifest(reference, descriptor);
         let mut config = None;
-        let (resolved, root, platform) = match self.unchanged(reference, platforms)? {
-            Some(unchanged) => unchanged,
-            None => {
-                let root = self.retrying(reference, || self.source.resolve(reference))?;
-                let resolved = root.digest();
-                let (root, platform) = match (root.document(), platforms) {
-                    (_, Platforms::All) => (root, None),
-                    (Document::Image(image), _) => {
-                        config = self.config(reference, image, platforms)?;
-                        let platform = check_platform(reference, config.as_ref(), platforms)?;
-                        (root, platform)
-                    }
-                    (Document::Index(_), Platforms::Host) => {
-                        self.narrow(reference, root, &[Platform::host()], &fetch)?
-                    }
-                    (Document::Index(_), Platforms::Only(wanted)) => {
-                        self.narrow(reference, root, wanted, &fetch)?
-                    }
-                };
-                (resolved, root, platform)
+        let resolved = root.digest();
+        let (root, platform) = match (root.document(), platforms) {
+            (_, Platforms::All) => (root, None),
+            (Document::Image(image), _) => {
+                config = self.config(reference, image, platforms)?;
+                let platform = check_platform(reference, config.as_ref(), platforms)?;
+                (root, platform)
+            }
+            (Document::Index(_), Platforms::Host) => {
+                self.narrow(reference, root, &[Platform::host()], &fetch)?
+            }
+            (Document::Index(_), Platforms::Only(wanted)) => {
+                self.narrow(reference, root, wanted, &fetch)?
             }
         };
+        Ok(Plan { config, ..self.collect(reference, resolved, root, platform)? })
+    }
+
+    fn collect(
+        &self,
+        reference: &Reference,
+        resolved: Digest,
+        root: Manifest,
+        platform: Option<Platform>,
+    ) -> Result<Plan> {
+        let fetch = |descriptor: &Descriptor| self.manifest(reference, descriptor);
         let target = Descriptor { platform, ..root.descriptor() };
         let mut collector = Collector::new(&fetch);
         collector.add(root, 1)?;
-        Ok(Plan { config, ..collector.finish(resolved, target) })
+        Ok(collector.finish(resolved, target))
     }
 
     /// What the name means in the sink by now, if it would come to the same again: then a HEAD is
@@ -155,59 +176,64 @@ impl Transfer<'_> {
     /// When it fails, what has come is kept for the next time, and the name means what it meant
     /// before.
     pub fn run(&self, reference: &Reference, plan: &Plan) -> Result<()> {
-        let sink = self.sink;
+        let image = reference;
         let blobs = plan.blobs.iter().map(|blob| blob.digest);
-        let manifests = plan.manifests.iter().map(Manifest::digest);
-        let _guard = sink.protect(&blobs.chain(manifests).collect::<Vec<_>>())?;
-        let missing = plan.missing(sink)?;
-        self.observer.event(&Event::Start {
-            image: reference,
-            blobs: plan.blobs.len() + plan.manifests.len(),
-            size: plan.size(),
-            present: plan.size().saturating_sub(missing.size),
-        });
-        if let Some(room) = sink.room()?
-            && room < missing.size
-        {
-            let lacking = missing.size - room;
-            let message = format!(
-                "expected room for {} bytes, there is room for {room}: {lacking} are lacking",
-                missing.size
-            );
-            return Err(ErrorKind::Local(message).into());
+        let content: Vec<_> = blobs.chain(plan.manifests.iter().map(Manifest::digest)).collect();
+        let _kept = self.sink.protect(&content)?;
+        let _held = self.source.hold(&content)?;
+        if self.is_done(image, plan)? {
+            self.started(image, plan, 0);
+            self.observer.event(&Event::Done { image, digest: plan.resolved });
+            return Ok(());
         }
+        let survey = self.survey(image, plan)?;
+        self.started(image, plan, survey.missing.size);
+        self.check_room(survey.missing.size)?;
         let mut to_move = Vec::new();
         for blob in &plan.blobs {
-            if sink.contains(blob)? {
-                self.observer.event(&Event::Blob { image: reference, blob, present: true });
+            if survey.present.contains(&blob.digest) {
+                self.observer.event(&Event::Blob { image, blob, present: true });
             } else {
                 to_move.push(blob);
             }
         }
         if let Some((config, bytes)) = &plan.config
+            && !self.sink.is_far()
             && to_move.iter().any(|blob| blob.digest == config.digest)
             && self.put(config, bytes)?
         {
             to_move.retain(|blob| blob.digest != config.digest);
-            let (image, blob) = (reference, config);
-            self.observer.event(&Event::Blob { image, blob, present: false });
+            self.observer.event(&Event::Blob { image, blob: config, present: false });
+        }
+        if self.sink.is_far() {
+            to_move.sort_by_key(|blob| blob.size);
         }
         if !to_move.is_empty() {
-            Moves::new(self, reference, to_move.into_iter()).run()?;
+            Moves::new(self, image, to_move.into_iter()).run()?;
         }
-        for manifest in &plan.manifests {
-            let descriptor = manifest.descriptor();
-            let present = sink.contains(&descriptor)?;
-            if !present {
-                sink.put_manifest(manifest)?;
+        self.finish(image, plan, &survey)
+    }
+
+    fn started(&self, image: &Reference, plan: &Plan, missing: u64) {
+        let size = plan.size();
+        let blobs = plan.blobs.len() + plan.manifests.len();
+        let present = size.saturating_sub(missing);
+        self.observer.event(&Event::Start { image, blobs, size, present });
+    }
+
+    /// Fails if the sink knows that there is less room than for `missing` bytes.
+    fn check_room(&self, missing: u64) -> Result<()> {
+        match self.sink.room()? {
+            Some(room) if room < missing => {
+                let lacking = missing - room;
+                let message = format!(
+                    "expected room for {missing} bytes, there is room for {room}: {lacking} are \
+                     lacking"
+                );
+                Err(ErrorKind::Local(message).into())
             }
-            self.observer.event(&Event::Blob { image: reference, blob: &descriptor, present });
+            _ => Ok(()),
         }
-        let repository = Some(reference.repository().clone());
-        let origin = Origin { resolved: plan.resolved, repository };
-        sink.name(reference, &plan.target, &origin)?;
-        self.observer.event(&Event::Done { image: reference, digest: plan.resolved });
-        Ok(())
     }
 
     /// Does one request, again where that may help.
@@ -236,7 +262,7 @@ impl Transfer<'_> {
                 Ok(true)
             }
             Receipt::Present => Ok(true),
-            Receipt::Busy(_) => Ok(false),
+            Receipt::Busy(_) | Receipt::Upload(_) => Ok(false),
         }
     }
 

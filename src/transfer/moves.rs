@@ -34,8 +34,16 @@ pub(super) struct State<'a> {
     /// Being begun or committed.
     between: usize,
     /// What the registry asked all connections to wait for.
-    pause: Option<Instant>,
+    pub(super) pause: Option<Instant>,
     pub(super) failed: Option<Error>,
+}
+
+impl<'a> State<'a> {
+    /// A job that was between waits again.
+    pub(super) fn again(&mut self, job: Job<'a>) {
+        self.between -= 1;
+        self.waiting.push_back(job);
+    }
 }
 
 /// What a worker does next.
@@ -160,13 +168,15 @@ impl<'a> Moves<'a> {
                 };
                 job.busy = Some((sign, since));
                 job.not_before = Some(now + 2 * LOOK);
-                let mut state = self.lock();
-                state.between -= 1;
-                state.waiting.push_back(job);
+                self.lock().again(job);
+                return;
+            }
+            Ok(Receipt::Upload(upload)) => {
+                self.send(job, upload);
                 return;
             }
             Err(error) => {
-                self.ended(job.blob, Err(error));
+                self.unsent(job, error);
                 return;
             }
         };
@@ -272,7 +282,13 @@ impl<'a> Moves<'a> {
         }
     }
 
-    fn retrying(&self, blob: &'a Descriptor, error: &Error, attempt: u32, wait: Duration) {
+    pub(super) fn retrying(
+        &self,
+        blob: &'a Descriptor,
+        error: &Error,
+        attempt: u32,
+        wait: Duration,
+    ) {
         let (image, blob) = (self.image, Some(blob));
         self.transfer.observer.event(&Event::Retry { image, blob, error, attempt, wait });
     }
@@ -309,7 +325,7 @@ impl<'a> Moves<'a> {
     }
 
     /// A blob that was between is there, or never will be.
-    fn ended(&self, blob: &'a Descriptor, ended: Result<()>) {
+    pub(super) fn ended(&self, blob: &'a Descriptor, ended: Result<()>) {
         match ended {
             Ok(()) => {
                 let image = self.image;

@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, HashSet};
 
-use crate::endpoint::Sink;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Config, Descriptor, Digest, Document, MANIFEST_LIMIT, Manifest, Platform};
 
@@ -78,27 +77,6 @@ impl Plan {
         let blobs = self.blobs.iter().map(|blob| blob.size);
         let manifests = self.manifests.iter().map(|manifest| manifest.descriptor().size);
         blobs.chain(manifests).fold(0, u64::saturating_add)
-    }
-
-    /// What `sink` lacks.
-    pub fn missing(&self, sink: &dyn Sink) -> Result<Missing> {
-        let mut missing = Missing::default();
-        let mut add = |size: u64| {
-            missing.blobs += 1;
-            missing.size = missing.size.saturating_add(size);
-        };
-        for blob in &self.blobs {
-            if !sink.contains(blob)? {
-                add(blob.size.saturating_sub(sink.partial_len(blob)?));
-            }
-        }
-        for manifest in &self.manifests {
-            let descriptor = manifest.descriptor();
-            if !sink.contains(&descriptor)? {
-                add(descriptor.size);
-            }
-        }
-        Ok(missing)
     }
 }
 

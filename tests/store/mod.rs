@@ -90,7 +90,9 @@ pub(crate) fn put(store: &Store, name: &str, image: &Image) -> Result<()> {
                     draft.commit()?;
                 }
                 Receipt::Present => {}
-                Receipt::Busy(_) => return Err(Error::new(ErrorKind::Other("busy".into()))),
+                Receipt::Busy(_) | Receipt::Upload(_) => {
+                    return Err(Error::new(ErrorKind::Other("busy".into())));
+                }
             }
         }
     }
@@ -99,7 +101,8 @@ pub(crate) fn put(store: &Store, name: &str, image: &Image) -> Result<()> {
     }
     let repository = Some(reference.repository().clone());
     let origin = Origin { resolved: digest(image.root()), repository };
-    store.name(&reference, &parsed(image.root()).descriptor(), &origin)
+    let root = parsed(image.root());
+    store.name(&reference, &root, &root.descriptor(), &origin)
 }
 
 pub(crate) fn fill(draft: &dyn Draft, content: &Content) {

@@ -61,6 +61,7 @@ fn draft(receipt: Receipt) -> Box<dyn Draft> {
         Receipt::Draft(draft) => draft,
         Receipt::Present => panic!("it is there"),
         Receipt::Busy(_) => panic!("somebody is at it"),
+        Receipt::Upload(_) => panic!("a store takes content at any offset"),
     }
 }
 

@@ -8,6 +8,7 @@ use super::super::http::{Request, Response};
 use super::super::token::{self, Fetched, Realm, Scope};
 use super::{Authority, DISBELIEF, Held, Slot, Way};
 use crate::error::{Error, Result};
+use crate::printable::printable;
 
 /// The authorization of one request, until it is answered with something else than 401 or 403:
 ///
@@ -18,6 +19,8 @@ use crate::error::{Error, Result};
 pub(in crate::registry) struct Handshake<'a> {
     authority: &'a Authority,
     scope: Scope,
+    /// Whether nobody else than who we are will do.
+    insists: bool,
     slot: Arc<Mutex<Slot>>,
     stage: Stage,
     /// What the last request was sent with.
@@ -68,11 +71,14 @@ impl<'a> Handshake<'a> {
     pub(super) fn new(
         authority: &'a Authority,
         scope: Scope,
+        insists: bool,
         slot: Arc<Mutex<Slot>>,
     ) -> Handshake<'a> {
+        let insists = insists || !scope.only_reads();
         Handshake {
             authority,
             scope,
+            insists,
             slot,
             stage: Stage::Known,
             sent: None,
@@ -87,7 +93,7 @@ impl<'a> Handshake<'a> {
     /// end is renewed before; if that fails the registry's 401 will tell.
     pub(in crate::registry) fn header(
         &mut self,
-        send: &dyn Fn(Request) -> Result<Response>,
+        send: &dyn Fn(Request<'_>) -> Result<Response>,
     ) -> Option<String> {
         let way = self.authority.state().way.clone();
         let slot = Arc::clone(&self.slot);
@@ -112,7 +118,7 @@ impl<'a> Handshake<'a> {
         &mut self,
         status: u16,
         challenges: &[Challenge],
-        send: &dyn Fn(Request) -> Result<Response>,
+        send: &dyn Fn(Request<'_>) -> Result<Response>,
     ) -> Result<Outcome> {
         let slot = Arc::clone(&self.slot);
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,7 +207,7 @@ impl<'a> Handshake<'a> {
             self.note(why);
             return false;
         }
-        if !self.scope.only_reads() {
+        if self.insists {
             return true;
         }
         let disbelieved = self.authority.state().disbelieved.clone();
@@ -227,7 +233,7 @@ impl<'a> Handshake<'a> {
         &mut self,
         slot: &mut Slot,
         realm: &Realm,
-        send: &dyn Fn(Request) -> Result<Response>,
+        send: &dyn Fn(Request<'_>) -> Result<Response>,
     ) -> Option<String> {
         let now = Instant::now();
         let held = slot.token.as_ref().filter(|held| now < held.dies_at);
@@ -257,7 +263,7 @@ impl<'a> Handshake<'a> {
         slot: &mut Slot,
         realm: &Realm,
         scope: Scope,
-        send: &dyn Fn(Request) -> Result<Response>,
+        send: &dyn Fn(Request<'_>) -> Result<Response>,
     ) -> Result<Obtained> {
         let authority = self.authority;
         let registry = &authority.registry;
@@ -304,9 +310,9 @@ impl<'a> Handshake<'a> {
         slot: &mut Slot,
         way: &Way,
         why: &str,
-        send: &dyn Fn(Request) -> Result<Response>,
+        send: &dyn Fn(Request<'_>) -> Result<Response>,
     ) -> Result<Outcome> {
-        if !self.as_user || !self.scope.only_reads() || self.stage == Stage::Nobody {
+        if !self.as_user || self.insists || self.stage == Stage::Nobody {
             return Ok(self.refused(slot));
         }
         self.stage = Stage::Nobody;
@@ -347,6 +353,17 @@ impl<'a> Handshake<'a> {
                 self.note(format!("the login for {host} does not help"));
             }
             _ => {}
+        }
+        if !self.scope.only_reads() {
+            let who = match (&login.credential, self.as_user) {
+                (Credential::Basic { user, .. }, true) => format!("`{}`", printable(user)),
+                (Credential::Identity { user: Some(user), .. }, true) => {
+                    format!("`{}`", printable(user))
+                }
+                (_, true) => "the owner of a token".to_owned(),
+                (_, false) => "nobody in particular".to_owned(),
+            };
+            self.note(format!("asked for {} as {who}", self.scope));
         }
         Outcome::Refused(std::mem::take(&mut self.notes).join("; "))
     }
@@ -408,7 +425,7 @@ mod tests {
 
     impl World {
         /// The token server. The log has who asks and for what.
-        fn send(&self, request: Request) -> Result<Response> {
+        fn send(&self, request: Request<'_>) -> Result<Response> {
             let header = request.headers.iter().find(|(name, _)| *name == "authorization");
             let posted = match &request.body {
                 Body::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),
@@ -443,8 +460,8 @@ mod tests {
         /// One request for `scope` with its handshake: the status in the end, or why not. The
         /// log has all `Authorization`.
         fn request(&self, authority: &Authority, scope: Scope) -> Result<u16, String> {
-            let send = |request| self.send(request);
-            let mut handshake = authority.handshake(scope);
+            let send = |request: Request<'_>| self.send(request);
+            let mut handshake = authority.handshake(scope, false);
             let mut header = handshake.header(&send);
             for _ in 0..10 {
                 let text = header.clone().unwrap_or_else(|| "-".into());
@@ -473,10 +490,6 @@ mod tests {
     fn authority_at(registry: &str, credential: Credential) -> Authority {
         let registry = Url::parse(registry).unwrap().origin().clone();
         Authority::new(registry, Login { credential, problem: None }, Permissions::default())
-    }
-
-    fn push(repository: &str) -> Scope {
-        Scope::of(vec![format!("repository:{repository}:pull,push")])
     }
 
     fn user() -> Authority {
@@ -543,10 +556,10 @@ mod tests {
     fn token_that_another_thread_has_renewed_is_taken_over() {
         let world = World { admits: only_tokens, ..World::default() };
         let authority = nobody();
-        let send = |request| world.send(request);
+        let send = |request: Request<'_>| world.send(request);
         let challenges = challenge::parse([world.challenge]);
         let mut handshakes: Vec<_> =
-            (0..3).map(|_| authority.handshake(Scope::pull("a"))).collect();
+            (0..3).map(|_| authority.handshake(Scope::pull("a"), false)).collect();
         assert!(handshakes.iter_mut().all(|handshake| handshake.header(&send).is_none()));
         for handshake in &mut handshakes {
             let outcome = handshake.answer(401, &challenges, &send).unwrap();
@@ -600,7 +613,7 @@ mod tests {
         assert_eq!(world.request(&authority, Scope::pull("a")), Ok(200));
         assert_eq!(world.request(&authority, Scope::pull("b")), Ok(200));
         world.check_log(&["-", "r.io! a:pull", "r.io a:pull", "t3", "t3", "r.io b:pull", "t6"]);
-        let why = world.request(&authority, push("a")).unwrap_err();
+        let why = world.request(&authority, Scope::push("a")).unwrap_err();
         assert_eq!(why, "https://r.io answered 401: go away; the login for r.io does not help");
         world.check_log(&["r.io! a:pull,push", "-"]);
     }
@@ -619,7 +632,7 @@ mod tests {
         assert_eq!(world.request(&authority, Scope::pull("a")), Ok(200));
         assert_eq!(world.request(&authority, Scope::pull("a")), Ok(200));
         world.check_log(&["-", "r.io! a:pull", "t2!", "r.io a:pull", "t4", "t4"]);
-        let why = world.request(&authority, push("a")).unwrap_err();
+        let why = world.request(&authority, Scope::push("a")).unwrap_err();
         assert_eq!(why, "the login for r.io does not help");
         world.check_log(&["r.io! a:pull,push", "t1!"]);
     }
@@ -643,7 +656,7 @@ mod tests {
             admits: only_tokens_of_users,
             ..World::default()
         };
-        let why = world.request(&user(), push("a")).unwrap_err();
+        let why = world.request(&user(), Scope::push("a")).unwrap_err();
         assert_eq!(
             why,
             "realm https://evil.io:8443 is not registry https://r.io; allow with --trust-realm \
@@ -652,7 +665,7 @@ mod tests {
         world.check_log(&["-", "evil.io a:pull,push", "t2"]);
         let mut authority = user();
         authority.permissions.trusted_realms.push("evil.io:8443".into());
-        assert_eq!(world.request(&authority, push("a")), Ok(200));
+        assert_eq!(world.request(&authority, Scope::push("a")), Ok(200));
         world.check_log(&["-", "evil.io! a:pull,push", "t2!"]);
     }
 
@@ -667,8 +680,8 @@ mod tests {
         ] {
             let world = World { challenge, ..World::default() };
             let authority = user();
-            let mut handshake = authority.handshake(Scope::pull("a"));
-            let send = |request| world.send(request);
+            let mut handshake = authority.handshake(Scope::pull("a"), false);
+            let send = |request: Request<'_>| world.send(request);
             let outcome = handshake.answer(401, &challenge::parse([challenge]), &send);
             let error = outcome.unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::Denied(_)), "{challenge}: {error}");
@@ -691,8 +704,8 @@ mod tests {
         let admits = |header: &str| if header.starts_with("Basic") { 200 } else { 401 };
         let world = World { challenge, admits, ..World::default() };
         let authority = user();
-        assert_eq!(world.request(&authority, push("a")), Ok(200));
-        assert_eq!(world.request(&authority, push("b")), Ok(200));
+        assert_eq!(world.request(&authority, Scope::push("a")), Ok(200));
+        assert_eq!(world.request(&authority, Scope::push("b")), Ok(200));
         world.check_log(&["-", header, header]);
         let why = world.request(&nobody(), Scope::pull("a")).unwrap_err();
         assert_eq!(why, "no credentials for r.io");
@@ -713,7 +726,7 @@ mod tests {
         );
         world.check_log(&["-", "r.io! a:pull", "t2!"]);
         let token = Credential::Registry(Secret::new("mine!"));
-        assert_eq!(world.request(&authority_at("https://r.io", token), push("a")), Ok(200));
+        assert_eq!(world.request(&authority_at("https://r.io", token), Scope::push("a")), Ok(200));
         world.check_log(&["-", "mine!"]);
     }
 
@@ -748,15 +761,15 @@ mod tests {
     #[test]
     fn answer_without_a_challenge_is_explained_by_a_ping_once() {
         let world = World::default();
-        let send = |request| world.send(request);
+        let send = |request: Request<'_>| world.send(request);
         let authority = nobody();
-        let mut handshake = authority.handshake(Scope::pull("a"));
+        let mut handshake = authority.handshake(Scope::pull("a"), false);
         assert_eq!(handshake.answer(401, &[], &send).unwrap(), Outcome::Ping);
         let challenges = challenge::parse([world.challenge]);
         let outcome = handshake.answer(401, &challenges, &send).unwrap();
         assert_eq!(outcome, Outcome::Again(Some("Bearer t1".into())));
         let authority = nobody();
-        let mut handshake = authority.handshake(Scope::pull("a"));
+        let mut handshake = authority.handshake(Scope::pull("a"), false);
         assert_eq!(handshake.answer(401, &[], &send).unwrap(), Outcome::Ping);
         assert!(matches!(handshake.answer(401, &[], &send).unwrap(), Outcome::Refused(_)));
     }

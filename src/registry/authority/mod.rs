@@ -118,10 +118,17 @@ impl Authority {
         Authority { registry, login, permissions, state: Mutex::default() }
     }
 
-    /// Starts a request that needs `scope`.
-    pub(super) fn handshake(&self, scope: Scope) -> Handshake<'_> {
+    /// Starts a request that needs `scope`; if it `insists`, as who we are or not at all. What
+    /// changes something always does.
+    pub(super) fn handshake(&self, scope: Scope, insists: bool) -> Handshake<'_> {
         let slot = Arc::clone(self.state().slots.entry(scope.clone()).or_default());
-        Handshake::new(self, scope, slot)
+        Handshake::new(self, scope, insists, slot)
+    }
+
+    /// Why there is no credential although a helper should know one. Who cannot do without one
+    /// fails with it before asking the registry.
+    pub(super) fn problem(&self) -> Option<&str> {
+        self.login.problem.as_deref()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -56,6 +56,8 @@ pub(super) struct Connecting {
 pub(super) struct Manner {
     /// On a connection of its own, which is not kept.
     pub(super) afresh: bool,
+    /// How long the answer may take to begin, if that is not the stall timeout.
+    pub(super) patience: Option<Duration>,
 }
 
 /// Sends requests, each once, and keeps connections. Follows nothing and decides nothing.
@@ -119,7 +121,7 @@ impl Client {
     }
 
     /// Sends `request` and gives the answer, whatever its status.
-    pub(super) fn send(&self, request: Request, manner: Manner) -> Result<Response, Failure> {
+    pub(super) fn send(&self, request: Request<'_>, manner: Manner) -> Result<Response, Failure> {
         let Request { method, url, headers, body } = request;
         let empty = matches!(body, Body::Empty);
         let outcome = match self.exchange(method, &url, &headers, body, manner) {
@@ -129,7 +131,7 @@ impl Client {
                     && empty
                     && matches!(error.kind(), ErrorKind::Network { fault: Fault::Idle, .. }) =>
             {
-                let manner = Manner { afresh: true };
+                let manner = Manner { afresh: true, ..manner };
                 self.exchange(method, &url, &headers, Body::Empty, manner)
             }
             outcome => outcome,
@@ -155,7 +157,7 @@ impl Client {
         method: Method,
         url: &Url,
         headers: &[(&'static str, String)],
-        body: Body,
+        body: Body<'_>,
         manner: Manner,
     ) -> Result<Response, Failure> {
         let unfit = |error: &dyn std::fmt::Display| {
@@ -173,20 +175,34 @@ impl Client {
         if manner.afresh {
             builder = builder.header("Connection", "close");
         }
-        let body = match body {
-            Body::Empty => SendBody::none(),
+        let send = |builder: ureq::http::request::Builder, body: SendBody<'_>| {
+            let request = builder.body(body).map_err(|error| unfit(&error))?;
+            let mut configured = self.agent.configure_request(request).proxy(proxy);
+            if let Some(patience) = manner.patience {
+                let timeout = Some(patience);
+                configured = configured.timeout_recv_response(timeout).timeout_per_read(timeout);
+            }
+            if manner.afresh {
+                configured = configured.max_idle_age(Duration::ZERO);
+            }
+            STAGE.set(Stage::Resolving);
+            Ok::<_, Failure>(self.agent.run(configured.build()))
+        };
+        let answer = match body {
+            Body::Empty if method.is_safe() || method == Method::Delete => {
+                send(builder, SendBody::none())?
+            }
+            Body::Empty => send(builder.header("Content-Length", 0), SendBody::none())?,
             Body::Bytes(bytes) => {
-                builder = builder.header("Content-Length", bytes.len());
-                SendBody::from_owned_reader(io::Cursor::new(bytes))
+                let builder = builder.header("Content-Length", bytes.len());
+                send(builder, SendBody::from_owned_reader(io::Cursor::new(bytes)))?
+            }
+            Body::Content(content) => {
+                let builder = builder.header("Content-Length", content.len());
+                let builder = builder.header("Expect", "100-continue");
+                send(builder, SendBody::from_reader(content))?
             }
         };
-        let request = builder.body(body).map_err(|error| unfit(&error))?;
-        let mut configured = self.agent.configure_request(request).proxy(proxy);
-        if manner.afresh {
-            configured = configured.max_idle_age(Duration::ZERO);
-        }
-        STAGE.set(Stage::Resolving);
-        let answer = self.agent.run(configured.build());
         if self.stopped.is_set() {
             return Err(Failure::Other(ErrorKind::Interrupted.into()));
         }

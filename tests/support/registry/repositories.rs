@@ -128,6 +128,14 @@ impl Repositories {
         true
     }
 
+    /// Keeps a piece of an upload that was cut.
+    pub(super) fn keep(&mut self, path: &str, piece: &[u8]) {
+        let Target::Upload(_, id) = Target::of(path) else { return };
+        if let Some(upload) = self.uploads.get_mut(id) {
+            upload.bytes.extend_from_slice(piece);
+        }
+    }
+
     pub(super) fn named(&mut self, name: &str) -> &mut Repository {
         self.by_name.entry(name.to_owned()).or_default()
     }

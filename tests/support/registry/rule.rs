@@ -32,6 +32,11 @@ pub(crate) enum Fault {
     Reset,
     /// The request's body is read up to `n` bytes, then comes RST; it takes no effect.
     ResetWhileSending(u64),
+    /// Of an upload's body the first `n` bytes are kept, then comes RST.
+    ResetKeeping(u64),
+    /// Of an upload's body the first `n` bytes are kept, and no more is read; the connection stays
+    /// open.
+    HangKeeping(u64),
     /// No answer, ever; the connection stays open.
     Silent,
     /// Exactly these bytes instead of head and body, then FIN.

@@ -129,8 +129,9 @@ fn exchange(
     if expects {
         reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
+    let hangs = faults.iter().any(|fault| matches!(fault, Fault::HangKeeping(_)));
     let Some(body) = receive(shared, &head, reader, &entry, &faults)? else {
-        return Ok(Some(End::Reset));
+        return Ok(Some(if hangs { End::Silent } else { End::Reset }));
     };
     let answer = match refused {
         Some(answer) => answer,
@@ -174,9 +175,13 @@ fn receive(
     faults: &[Fault],
 ) -> io::Result<Option<Vec<u8>>> {
     let cut = faults.iter().find_map(|fault| match fault {
-        Fault::ResetWhileSending(bytes) => usize::try_from(*bytes).ok(),
+        Fault::ResetWhileSending(bytes)
+        | Fault::ResetKeeping(bytes)
+        | Fault::HangKeeping(bytes) => usize::try_from(*bytes).ok(),
         _ => None,
     });
+    let is_kept = |fault: &Fault| matches!(fault, Fault::ResetKeeping(_) | Fault::HangKeeping(_));
+    let keeps = faults.iter().any(is_kept);
     if cut == Some(0) {
         return Ok(None);
     }
@@ -196,6 +201,10 @@ fn receive(
         whole = cut.is_none_or(|cut| received < cut);
         whole
     })?;
+    if let (false, true, Some(cut)) = (whole, keeps, cut) {
+        body.truncate(cut);
+        shared.repositories.lock().unwrap().keep(&head.path, &body);
+    }
     Ok(whole.then_some(body))
 }
 
