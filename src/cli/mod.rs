@@ -3,6 +3,7 @@
 
 mod answer;
 mod args;
+mod delete;
 mod df;
 mod digest;
 mod exit;
@@ -14,6 +15,7 @@ mod inspect;
 mod list;
 mod lists;
 mod logging;
+mod login;
 mod manifest;
 mod near;
 mod options;
@@ -89,7 +91,7 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 12] = [
+const COMMANDS: [Entry; 15] = [
     Entry::of::<pull::Pull>(),
     Entry::of::<push::Push>(),
     Entry::of::<list::List>(),
@@ -102,6 +104,9 @@ const COMMANDS: [Entry; 12] = [
     Entry::of::<digest::Digest>(),
     Entry::of::<manifest::Manifest>(),
     Entry::of::<tags::Tags>(),
+    Entry::of::<delete::Delete>(),
+    Entry::of::<login::Login>(),
+    Entry::of::<login::Logout>(),
 ];
 
 const SEE_HELP: &str = "`windlass --help` lists the commands";

@@ -104,7 +104,7 @@ pub(crate) struct Patience {
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(help_triggers("-h", "--help"))]
 pub(crate) struct Transfer {
-    /// take the image for os/arch[/variant] instead of this machine's (may be repeated)
+    /// only the image for os/arch[/variant] (may be repeated); pull takes this machine's without it
     #[argh(option, arg_name = "PLATFORM")]
     pub(crate) platform: Vec<Platform>,
 

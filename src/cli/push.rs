@@ -11,8 +11,9 @@ use crate::cli::pushing::Pushing;
 use crate::cli::relocate::{Line, Prefix};
 use crate::cli::{Command, Context, lists, several, stored};
 
-/// Send images from the store to a registry. What is there already is not sent again, and what was
-/// interrupted goes on where it stopped, if the registry has kept it.
+/// Send images from the store to a registry. They go with all platforms that are stored, unless
+/// --platform names some; what is there already is not sent again, and what was interrupted goes on
+/// where it stopped, if the registry has kept it.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "push", help_triggers("-h", "--help"))]
 #[argh(example = "windlass push registry.example/team/tool:1")]

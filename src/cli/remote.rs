@@ -40,10 +40,21 @@ impl<'a> Registries<'a> {
                 return Err(Failure::usage(
                     "--creds-stdin: expected images of one registry, got several",
                 )
-                .help("a login is for one registry: pull from each in a run of its own"));
+                .help("a login is for one registry: ask each in a run of its own"));
             };
             credentials = credentials.with(host, read_login(io::stdin().lock())?);
         }
+        Registries::with(context, credentials, jobs)
+    }
+
+    /// The same as somebody who is known.
+    fn with(
+        context: &'a Context,
+        credentials: Credentials,
+        jobs: usize,
+    ) -> Result<Registries<'a>, Failure> {
+        let settings = &context.settings;
+        let connection = &settings.connection;
         let client = connection.cert_file.clone().zip(connection.key_file.clone());
         let options = Options {
             plain_http: connection.plain_http,
@@ -64,9 +75,12 @@ impl<'a> Registries<'a> {
 
     /// The repository in its registry.
     pub(crate) fn repository(&mut self, repository: &Repository) -> Result<Remote, Error> {
-        let host = repository.host();
+        Ok(self.registry(repository.host())?.repository(repository))
+    }
+
+    fn registry(&mut self, host: &str) -> Result<Registry, Error> {
         if let Some(registry) = self.open.get(host) {
-            return Ok(registry.repository(repository));
+            return Ok(registry.clone());
         }
         let registry = Registry::new(host, self.options.clone())?;
         if self.options.insecure && !self.options.plain_http {
@@ -74,15 +88,23 @@ impl<'a> Registries<'a> {
         }
         let stopped = registry.clone();
         self.context.signals.on_stop(move || stopped.shutdown());
-        let remote = registry.repository(repository);
-        self.open.insert(host.to_owned(), registry);
-        Ok(remote)
+        self.open.insert(host.to_owned(), registry.clone());
+        Ok(registry)
     }
 }
 
 /// The repository in its registry, for a command that asks one question after another.
 pub(crate) fn repository(context: &Context, repository: &Repository) -> Result<Remote, Failure> {
     Ok(Registries::new(context, [repository], 1)?.repository(repository)?)
+}
+
+/// A registry, as somebody who is known.
+pub(crate) fn registry(
+    context: &Context,
+    host: &str,
+    credentials: Credentials,
+) -> Result<Registry, Failure> {
+    Ok(Registries::with(context, credentials, 1)?.registry(host)?)
 }
 
 /// Asks a registry, again where that may help; `name` is what is asked for.

@@ -199,6 +199,18 @@ impl Settings {
         .collect()
     }
 
+    /// The file that logins are written to.
+    pub(crate) fn login_file(&self) -> Result<PathBuf, Failure> {
+        let named = self.connection.authfile.clone();
+        let named = named.or_else(|| self.environment.path("REGISTRY_AUTH_FILE"));
+        let docker = || Some(self.environment.path("DOCKER_CONFIG")?.join("config.json"));
+        let own = || Some(self.home()?.join(".docker/config.json"));
+        named.or_else(docker).or_else(own).ok_or_else(|| {
+            Failure::usage("there is no home folder to keep logins in: HOME is not set")
+                .help("say where with --authfile FILE or REGISTRY_AUTH_FILE")
+        })
+    }
+
     /// The folders that certificates for one registry are put in, by its name: the user's own,
     /// then those of the machine.
     pub(crate) fn certificate_folders(&self) -> Vec<PathBuf> {
@@ -313,6 +325,20 @@ mod tests {
         assert_eq!(own(&both), Some("/d/windlass".into()));
         let relative = [("HOME", "/h"), ("XDG_DATA_HOME", "d")];
         assert_eq!(own(&relative), Some("/h/.local/share/windlass".into()));
+    }
+
+    #[test]
+    fn logins_are_written_where_docker_and_podman_look_first() {
+        let file = |args: &[&str], variables: &[(&str, &str)]| {
+            let file = settings(args, variables).unwrap().login_file();
+            file.map(|file| file.display().to_string()).ok()
+        };
+        let all = [("HOME", "/h"), ("DOCKER_CONFIG", "/d"), ("REGISTRY_AUTH_FILE", "/a")];
+        assert_eq!(file(&["--authfile=/x"], &all).unwrap(), "/x");
+        assert_eq!(file(&[], &all).unwrap(), "/a");
+        assert_eq!(file(&[], &all[..2]).unwrap(), "/d/config.json");
+        assert_eq!(file(&[], &all[..1]).unwrap(), "/h/.docker/config.json");
+        assert_eq!(file(&[], &[]), None);
     }
 
     #[test]

@@ -168,6 +168,26 @@ impl FromStr for RepositoryName {
     }
 }
 
+/// The name of a registry: `HOST` or `HOST:PORT`, as [`Repository::host`] has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostName(pub(crate) String);
+
+impl FromStr for HostName {
+    type Err = ParseValueError;
+
+    fn from_str(text: &str) -> Result<HostName, ParseValueError> {
+        let plain = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let plain = plain.unwrap_or(text).trim_end_matches('/');
+        let plain = plain.strip_suffix("/v1").unwrap_or(plain);
+        match format!("{plain}/a/b").parse::<Repository>() {
+            Ok(repository) if repository.path() == "a/b" => {
+                Ok(HostName(repository.host().to_owned()))
+            }
+            _ => Err(ParseValueError::new(text, "HOST or HOST:PORT, such as registry.example")),
+        }
+    }
+}
+
 /// A host that is trusted: `HOST[:PORT]`, and not a URL, which would trust something else or
 /// nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -246,6 +266,20 @@ mod tests {
         assert_eq!(mirror.0.host, "docker.io");
         assert_eq!(mirror.0.url, "http://m:5000/x?a=b");
         refuse::<Mirror>(&["", "a.io", "a.io=", "a.io=m", "=https://m", "tool=https://m", "a/b=c"]);
+    }
+
+    #[test]
+    fn host_is_no_image() {
+        for (text, host) in [
+            ("docker.io", "docker.io"),
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("R.io:5000", "r.io:5000"),
+            ("localhost", "localhost"),
+            ("[::1]:5000", "[::1]:5000"),
+        ] {
+            assert_eq!(text.parse(), Ok(HostName(host.into())));
+        }
+        refuse::<HostName>(&["", "alpine", "r.io/a", "r.io:x", "me@r.io", "a b.io"]);
     }
 
     #[test]

@@ -103,11 +103,8 @@ impl Destination {
     /// The digest of the manifest that a tag or digest means in the registry.
     fn digest_of(&self, reference: &str) -> Result<Option<Digest>> {
         let target = format!("manifests/{reference}");
-        let response =
-            self.ask(&self.question(Method::Head, target.clone()).accepting_manifests())?;
-        if response.status != 200 {
-            return absent(response).map(|()| None);
-        }
+        let question = self.question(Method::Head, target.clone()).accepting_manifests();
+        let Some(response) = self.look(&question)? else { return Ok(None) };
         if let Some(stated) = stated(&response) {
             return Ok(Some(stated));
         }

@@ -6,8 +6,10 @@
 //!
 //! From the bottom up: `url` and `host` say what may go where; `http` sends one request; `token`
 //! asks a token server, `authority` gets a request past a 401 with what `credentials` knows; `server`
-//! asks one question, with credentials and redirects; `manifests`, `blobs` and `tags` are the
-//! questions there are; [`Remote`] is a repository as a [`Source`].
+//! asks one question, with credentials and redirects; `manifests`, `blobs`, `tags`, `delete` and
+//! `login` are the questions there are; [`Remote`] is a repository as a [`Source`]. `upload` sends
+//! one blob, as far as `session` knows of it; [`Destination`] is a repository as a
+//! [`Sink`](crate::endpoint::Sink).
 //!
 //! [spec]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 //! [`Error::remedy`]: crate::error::Error::remedy
@@ -17,15 +19,18 @@ mod authority;
 mod blobs;
 mod challenge;
 mod credentials;
+mod delete;
 mod destination;
 mod habits;
 mod host;
 mod http;
+mod login;
 mod manifests;
 mod message;
 mod outgoing;
 mod problem;
 mod proxy;
+mod question;
 mod range;
 mod secret;
 mod server;
@@ -45,8 +50,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-pub use credentials::{Credential, Credentials};
+pub use credentials::{Credential, Credentials, Kept, LoginFile};
 pub use destination::Destination;
+pub use login::LoginCheck;
 pub use proxy::Proxies;
 pub use secret::Secret;
 pub use tags::Tags;

@@ -9,6 +9,7 @@ use super::habits::Habits;
 use super::host;
 use super::http::{Body, Client, Failure, Manner, Method, Request, Response};
 use super::problem::{self, problem};
+pub(super) use super::question::{Place, Question};
 use super::token::Scope;
 use super::url::{Origin, Url};
 use crate::error::{Error, ErrorKind, Fault, Result};
@@ -57,64 +58,6 @@ pub(super) struct Setup {
     pub(super) host: String,
     pub(super) credentials: Credentials,
     pub(super) permissions: Permissions,
-}
-
-/// What is asked of a server.
-pub(super) struct Question<'a> {
-    pub(super) method: Method,
-    /// The repository that it is about.
-    pub(super) repository: &'a str,
-    /// What follows the repository in the path, and the query.
-    pub(super) target: String,
-    /// What it takes to be allowed to.
-    pub(super) scope: Scope,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) manner: Manner,
-    /// Whether the answer is worth nothing to somebody else than who we are.
-    pub(super) insists: bool,
-}
-
-impl<'a> Question<'a> {
-    /// One that only reads.
-    pub(super) fn read(method: Method, repository: &'a str, target: String) -> Question<'a> {
-        let scope = Scope::pull(repository);
-        let manner = Manner::default();
-        Question { method, repository, target, scope, headers: Vec::new(), manner, insists: false }
-    }
-
-    /// The same, for which it takes that.
-    pub(super) fn needing(mut self, scope: Scope) -> Question<'a> {
-        self.scope = scope;
-        self
-    }
-
-    /// The same past whatever is kept on the way: caches, connections.
-    pub(super) fn afresh(mut self) -> Question<'a> {
-        self.headers.push(("Cache-Control", "no-cache".into()));
-        self.manner.afresh = true;
-        self
-    }
-
-    /// The same with one more header.
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Question<'a> {
-        self.headers.push((name, value.into()));
-        self
-    }
-}
-
-/// Where a server takes requests.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) url: Url,
-    /// Whether it is the server itself, without a detour, so that it may know who we are.
-    pub(super) is_own: bool,
-}
-
-impl Place {
-    /// A URL of the server's own origin.
-    pub(super) fn own(url: Url) -> Place {
-        Place { url, is_own: true }
-    }
 }
 
 /// Where a request led.
@@ -312,7 +255,8 @@ impl Server {
         let response = self.send(url, question, body, None)?;
         let challenges = challenge::parse(response.headers.all("www-authenticate"));
         let is_gate = response.status == 401 && challenge::choose(&challenges).is_some();
-        if !is_gate || url.origin() == home {
+        let is_home = (url.host(), url.port()) == (home.host(), home.port());
+        if !is_gate || is_home {
             return Ok(response);
         }
         drain(response);

@@ -1,9 +1,11 @@
 //! The binary as its users see it: stdout, stderr, exit codes.
 
 mod ask;
+mod delete;
 mod errors;
 mod help;
 mod keep;
+mod login;
 mod lost;
 mod pull;
 mod signals;

@@ -16,7 +16,7 @@ fn refuse(args: &[&str], message: &str) {
 #[test]
 fn wrong_usage_is_told_in_one_line_with_help() {
     refuse(&["frobnicate"], "unknown command `frobnicate`");
-    refuse(&["push", "a"], "unknown command `push`");
+    refuse(&["send", "a"], "unknown command `send`");
     refuse(&["pull"], "expected an image, got none");
     refuse(&["pull", "Alpine"], "invalid image name `Alpine`: expected");
     refuse(&["pull", "a", "--frob"], "unknown option --frob");

@@ -225,7 +225,7 @@ fn redirected_upload_is_followed_if_it_may_have_a_body() {
             .registry
             .fail_always(POST, Fault::Redirect(status, other.url("/v2/box/blobs/uploads/")));
         let output = scene.push(&[]);
-        assert_eq!(output.stdout().is_empty(), true, "the manifest is refused\n{output}");
+        assert!(output.stdout().is_empty(), "the manifest is refused\n{output}");
         let arrived = scene.image.blobs.iter().all(|it| other.blob("box", &it.digest).is_some());
         assert_eq!(arrived, follows, "{status}\n{output}");
         scene.image.blobs.iter().for_each(|it| other.remove("box", &it.digest));

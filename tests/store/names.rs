@@ -147,7 +147,7 @@ impl Sink for Asked<'_> {
         self.0.partial_len(blob)
     }
 
-    fn receive(&self, blob: &Descriptor) -> Result<Receipt> {
+    fn receive(&self, blob: &Descriptor) -> Result<Receipt<'_>> {
         self.note("receive");
         self.0.receive(blob)
     }

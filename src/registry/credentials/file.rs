@@ -125,7 +125,7 @@ pub(super) fn registry_of(key: &str) -> String {
 }
 
 /// What a key is for: a registry, or `registry/folder/repository` where it has no scheme.
-fn place_of(key: &str) -> String {
+pub(super) fn place_of(key: &str) -> String {
     match key.split_once('/') {
         Some((_, path))
             if without_scheme(key) == key && !matches!(path, "" | "v1" | "v1/" | "v2" | "v2/") =>

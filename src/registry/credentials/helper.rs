@@ -4,9 +4,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Credential, file};
+use super::{Credential, Secret, file};
 use crate::printable::printable;
 
 /// Most bytes of a helper's answer.
@@ -41,6 +41,17 @@ pub(super) enum Answer {
     Failed(String),
 }
 
+/// What a helper is told to keep.
+#[derive(Serialize)]
+struct Login<'a> {
+    #[serde(rename = "ServerURL")]
+    server: &'a str,
+    #[serde(rename = "Username")]
+    user: &'a str,
+    #[serde(rename = "Secret")]
+    secret: &'a str,
+}
+
 #[derive(Deserialize)]
 struct Output {
     #[serde(rename = "Username", default)]
@@ -56,11 +67,46 @@ impl Helper {
 
     /// Asks for the credentials of `server`.
     pub(super) fn ask(&self, server: &str) -> Answer {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        if !self.program.chars().all(is_plain) {
-            return self.failed("its name has more than letters, digits, `-`, `_` and `.`");
+        match self.check_name() {
+            Ok(()) => self.judge(self.run("get", server)),
+            Err(answer) => answer,
         }
-        self.judge(self.run(server))
+    }
+
+    /// Lets it keep the credentials of `server`. The error says why not, with its name.
+    pub(super) fn store(&self, server: &str, user: &str, secret: &Secret) -> Result<(), String> {
+        let login = Login { server, user, secret: secret.expose() };
+        let input = serde_json::to_string(&login).map_err(|error| error.to_string())?;
+        self.order("store", &input)
+    }
+
+    /// Lets it forget them.
+    pub(super) fn erase(&self, server: &str) -> Result<(), String> {
+        self.order("erase", server)
+    }
+
+    fn order(&self, verb: &str, input: &str) -> Result<(), String> {
+        let answer = match self.check_name() {
+            Err(answer) => answer,
+            Ok(()) => match self.run(verb, input) {
+                Ok((true, _)) => return Ok(()),
+                outcome => self.judge(outcome),
+            },
+        };
+        match answer {
+            Answer::Failed(why) => Err(why),
+            Answer::Found(_) | Answer::Unknown => {
+                Err(format!("credential helper `{}` failed", printable(&self.program)))
+            }
+        }
+    }
+
+    fn check_name(&self) -> Result<(), Answer> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        match self.program.chars().all(is_plain) {
+            true => Ok(()),
+            false => Err(self.failed("its name has more than letters, digits, `-`, `_` and `.`")),
+        }
     }
 
     /// What it means that the program succeeded or not, and wrote that.
@@ -89,17 +135,17 @@ impl Helper {
     }
 
     /// Whether the program succeeded, and what it wrote.
-    fn run(&self, server: &str) -> Result<(bool, Vec<u8>), String> {
+    fn run(&self, verb: &str, input: &str) -> Result<(bool, Vec<u8>), String> {
         let deadline = Instant::now() + self.patience;
         let mut command = Command::new(&self.program);
-        command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.arg(verb).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(|error| match error.kind() {
             ErrorKind::NotFound => "it is not in PATH".to_owned(),
             _ => error.to_string(),
         })?;
         if let Some(mut stdin) = child.stdin.take() {
             // One that does not read is judged by what it writes.
-            let _ = stdin.write_all(server.as_bytes());
+            let _ = stdin.write_all(input.as_bytes());
         }
         let outcome = self.wait(&mut child, deadline);
         if outcome.is_err() {
@@ -141,7 +187,6 @@ impl Helper {
 mod tests {
     use std::os::unix::fs::OpenOptionsExt;
 
-    use super::super::Secret;
     use super::*;
 
     /// What a helper with this script answers. It is found by its path, because the tests do
@@ -157,7 +202,7 @@ mod tests {
         // Another thread that forks while the file is open for writing makes it busy for a
         // moment.
         let outcome = loop {
-            match helper.run("https://a.io") {
+            match helper.run("get", "https://a.io") {
                 Err(why) if why.contains("busy") => thread::yield_now(),
                 outcome => break outcome,
             }

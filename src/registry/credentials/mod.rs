@@ -14,9 +14,12 @@ use crate::error::{Context, Error, ErrorKind, Result};
 
 mod file;
 mod helper;
+mod keep;
 
 use file::ConfigFile;
 use helper::{Answer, Helper};
+
+pub use keep::{Kept, LoginFile};
 
 /// Most bytes of a credentials file that are read. Real ones have a few hundred.
 const FILE_LIMIT: u64 = 1024 * 1024;
