@@ -103,12 +103,17 @@ impl Destination {
     /// The digest of the manifest that a tag or digest means in the registry.
     fn digest_of(&self, reference: &str) -> Result<Option<Digest>> {
         let target = format!("manifests/{reference}");
-        let question = self.question(Method::Head, target.clone()).accepting_manifests();
-        let Some(response) = self.look(&question)? else { return Ok(None) };
+        let question = |method| self.question(method, target.clone()).accepting_manifests();
+        let looked = self.look(&question(Method::Head)).or_else(|error| match error.kind() {
+            // The answer to GET has the registry's own code and message.
+            ErrorKind::Registry { status: 401, .. } => self.look(&question(Method::Get)),
+            _ => Err(error),
+        });
+        let Some(response) = looked? else { return Ok(None) };
         if let Some(stated) = stated(&response) {
             return Ok(Some(stated));
         }
-        let question = self.question(Method::Get, target).accepting_manifests();
+        let question = question(Method::Get);
         self.remote.received_digest(self.server(), &question, reference).map(Some)
     }
 

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::fixture;
 use crate::tls::Authority;
+use crate::token::{SERVICE, Tokens};
 use crate::tool::{Process, Ran, Tool};
 
 /// Who may read from, and write to, a registry that asks.
@@ -50,11 +51,25 @@ impl Registry {
         registry
     }
 
+    /// Plain HTTP, for those who have a token that `authority` has signed.
+    pub(crate) fn with_tokens(tokens: &Tokens, authority: &Authority) -> Registry {
+        let auth = json!({"token": {
+            "realm": tokens.realm,
+            "service": SERVICE,
+            "issuer": SERVICE,
+            "rootcertbundle": authority.ca(),
+        }});
+        Registry::start(TempDir::new().unwrap(), json!({}), auth)
+    }
+
     fn start(folder: TempDir, http: Value, auth: Value) -> Registry {
         let mut config = json!({
             "version": 0.1,
             "log": {"level": "info"},
-            "storage": {"filesystem": {"rootdirectory": folder.path().join("storage")}},
+            "storage": {
+                "filesystem": {"rootdirectory": folder.path().join("storage")},
+                "delete": {"enabled": true},
+            },
             "http": {"addr": "127.0.0.1:0"},
             "auth": auth,
         });
