@@ -33,6 +33,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sha2", &["image/digest.rs"]),
     ("flate2", &["registry/", "stream/"]),
     ("base64", &["registry/", "stream/tar/xattr.rs"]),
+    ("zstd", &["stream/compression/"]),
     ("regex_lite", &["cli/"]),
 ];
 
