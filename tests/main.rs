@@ -4,8 +4,10 @@
 mod architecture;
 mod cli;
 mod faults;
+mod fuzz;
 mod registry;
 mod store;
+mod stream;
 #[expect(dead_code, reason = "not every test needs everything")]
 mod support;
 mod threats;
