@@ -90,7 +90,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("GNU tar", "where numeric", "fields of headers that mean nothing there are not looked at"),
     ("GNU tar", "base-64", "fields of headers that mean nothing there are not looked at"),
     ("GNU tar", "Archive value", "the number that a PAX header replaces is not looked at"),
-    ("GNU tar", "Malformed", "what follows a single block of zeros is not looked at"),
     ("GNU tar", "Substituting", "an empty name is left to whoever unpacks it"),
     ("GNU tar", "does not look like a tar", "an empty file is a tar without members"),
 ];
@@ -103,6 +102,9 @@ fn excuse(name: &str, tar: &[u8], ours: &Listing, theirs: &Listing) -> Option<&'
     match (ours, theirs) {
         _ if name == "GNU tar" && has_content_without_file(tar) => {
             Some("GNU tar skips content of links, devices and pipes, as Go and Python do not")
+        }
+        (Ok(_), Err(_)) if name == "GNU tar" && has_lone_zeros(tar) => {
+            Some("GNU tar reads a header after a single block of zeros, to warn of it")
         }
         (Err(reason), Ok(_)) => found(TAKEN, reason),
         (Ok(_), Err(_)) if name == "python" && has_short_folder(tar) => Some(SHORT),
@@ -128,12 +130,20 @@ fn has_short_folder(tar: &[u8]) -> bool {
     })
 }
 
-/// Whether there is a header of a symbolic link, device or pipe that states a size.
+/// Whether there is a header of a symbolic link, device or pipe for which a size is stated.
 fn has_content_without_file(tar: &[u8]) -> bool {
+    let mut is_stated = false;
     tar.chunks_exact(512).any(|block| {
         let is_nothing = |byte: &u8| matches!(byte, 0 | b' ' | b'0');
-        b"2346".contains(&block[156]) && !block[124..136].iter().all(is_nothing)
+        is_stated |= block.windows(6).any(|text| text == b" size=");
+        b"2346".contains(&block[156]) && (is_stated || !block[124..136].iter().all(is_nothing))
     })
+}
+
+/// Whether something follows a single block of zeros.
+fn has_lone_zeros(tar: &[u8]) -> bool {
+    let blocks: Vec<bool> = tar.chunks(512).map(|block| block == [0; 512]).collect();
+    blocks.windows(2).any(|pair| pair == [true, false])
 }
 
 /// How many global headers there are.
