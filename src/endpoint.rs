@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::{Descriptor, Digest, Manifest};
-use crate::reference::{Reference, Repository};
+use crate::reference::{ParseReferenceError, Reference, Repository};
 
 /// A place that images can be read from.
 ///
@@ -45,6 +45,11 @@ pub trait Source: Sync {
 
     /// Whether it makes sense to ask for several ranges of `blob` at once. Asked again before each.
     fn takes_ranges(&self, blob: &Descriptor) -> bool;
+
+    /// The repository that its images are in, if it is one of a registry.
+    fn repository(&self) -> Option<&Repository> {
+        None
+    }
 }
 
 /// A place that images can be written to.
@@ -85,6 +90,14 @@ pub trait Sink: Sync {
 
     /// Lets `reference` mean the content of `target`, all of which is there.
     fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()>;
+
+    /// The same for a name that is kept as it stands. Not every place takes names that are no
+    /// references.
+    fn name_as(&self, name: &str, target: &Descriptor, origin: &Origin) -> Result<()> {
+        let reference: Reference =
+            name.parse().map_err(|error: ParseReferenceError| Error::usage(error.to_string()))?;
+        self.name(&reference, target, origin)
+    }
 }
 
 /// Where an image came from.

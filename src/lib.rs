@@ -9,14 +9,14 @@
 //!  text -> Reference -+
 //!                     v
 //!    Registry -+    Source -> Plan -> Transfer -> Sink
-//!    Store    -+    (read)            | retry   (write) ---- Store
-//!                                     | pool
+//!    Store    -+    (read)            | retry   (write) -+-- Store
+//!    Layout   -+                      | pool             +-- Layout
 //!                                     | progress
 //! ```
 //!
 //! Read it in this order: [`image`] has the values of the image-spec, [`mod@reference`] what the user
 //! types, [`error`] what may go wrong and what helps; [`endpoint`] is what a place is; [`registry`]
-//! and [`store`] are places; [`transfer`] brings them together. The binary's commands see only
+//! and [`store`], which is an image layout as others are, are places; [`transfer`] brings them together. The binary's commands see only
 //! what is public here.
 //!
 //! What always holds:

@@ -3,11 +3,14 @@
 
 mod answer;
 mod args;
+mod copy;
 mod df;
 mod digest;
+mod ends;
 mod exit;
 mod failure;
 mod gc;
+mod held;
 mod help;
 mod human;
 mod inspect;
@@ -18,11 +21,13 @@ mod manifest;
 mod near;
 mod options;
 mod output;
+mod place;
 mod progress;
 mod pull;
 mod remote;
 mod remove;
 mod settings;
+mod several;
 mod signals;
 mod stored;
 mod tag;
@@ -85,8 +90,9 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 11] = [
+const COMMANDS: [Entry; 12] = [
     Entry::of::<pull::Pull>(),
+    Entry::of::<copy::Copy>(),
     Entry::of::<list::List>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<tag::Tag>(),
