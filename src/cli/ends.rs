@@ -174,7 +174,14 @@ impl Start {
         let held: Vec<Held> = store.entries()?.iter().map(Held::of_entry).collect();
         let found: Vec<Held> = match place.name() {
             Some(name) => vec![held::choose(held, name, &place.whole())?],
-            None => held::all(held),
+            None => {
+                match held::left_out(&held) {
+                    0 => {}
+                    1 => log::warn!("{place}: an image without a name is left out"),
+                    count => log::warn!("{place}: {count} images without a name are left out"),
+                }
+                held::all(held)
+            }
         };
         if found.is_empty() {
             return Err(Error::not_found(format!("there is no image in `{place}`")).into());

@@ -56,15 +56,8 @@ pub(crate) fn is_tag(name: &str) -> bool {
 /// The images of a place of which none is named: those that have a name; if none has, all that
 /// are there.
 pub(crate) fn all(held: Vec<Held>) -> Vec<Held> {
-    let (named, mut nameless): (Vec<Held>, Vec<Held>) =
-        held.into_iter().partition(|it| it.name().is_some());
+    let (named, mut nameless) = named_and_not(held);
     if !named.is_empty() {
-        // Tools that list every manifest list so what belongs to the named ones.
-        nameless
-            .retain(|it| named.iter().all(|other| other.descriptor.digest != it.descriptor.digest));
-        if !nameless.is_empty() {
-            log::info!("{} images without a name are left out", nameless.len());
-        }
         return named;
     }
     let mut seen = Vec::new();
@@ -74,6 +67,19 @@ pub(crate) fn all(held: Vec<Held>) -> Vec<Held> {
         is_new
     });
     nameless
+}
+
+fn named_and_not(held: Vec<Held>) -> (Vec<Held>, Vec<Held>) {
+    held.into_iter().partition(|it| it.name().is_some())
+}
+
+/// How many images [`all`] leaves out, because others have names. Tools that list every manifest
+/// list those of the named ones twice, which are none.
+pub(crate) fn left_out(held: &[Held]) -> usize {
+    let (named, nameless) = named_and_not(held.to_vec());
+    let is_named =
+        |it: &&Held| named.iter().any(|other| other.descriptor.digest == it.descriptor.digest);
+    if named.is_empty() { 0 } else { nameless.iter().filter(|it| !is_named(it)).count() }
 }
 
 /// The one image that `place` holds.
@@ -246,6 +252,8 @@ mod tests {
         assert_eq!(digest(vec![one()]), Digest::of(b"one"));
         assert_eq!(digest(vec![held(&[], "two"), one()]), Digest::of(b"one"));
         assert_eq!(digest(vec![held(&[], "two"), held(&[], "two")]), Digest::of(b"two"));
+        assert_eq!(left_out(&[held(&[], "two"), one(), held(&[], "one")]), 1);
+        assert_eq!(left_out(&[held(&[], "two"), held(&[], "three")]), 0);
         assert_eq!(only(place(), "d").unwrap_err().code(), 2);
         assert_eq!(only(vec![held(&[], "a"), held(&[], "b")], "d").unwrap_err().code(), 2);
         assert_eq!(only(Vec::new(), "d").unwrap_err().code(), 3);

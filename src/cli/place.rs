@@ -46,7 +46,20 @@ pub(crate) const TO: Takes = Takes { forms: &[Form::Store, Form::Layout], plain:
 
 /// What texts of a form begin with. The others are skopeo's.
 const PREFIXES: &[(&str, Form)] =
-    &[("docker://", Form::Registry), ("store:", Form::Store), ("oci:", Form::Layout)];
+    &[(REGISTRY, Form::Registry), (STORE, Form::Store), ("oci:", Form::Layout)];
+
+const REGISTRY: &str = "docker://";
+const STORE: &str = "store:";
+
+/// A name in a registry, where nothing else is taken: it may be said that it is one.
+pub(crate) fn in_registry(text: &str) -> &str {
+    text.strip_prefix(REGISTRY).unwrap_or(text)
+}
+
+/// A name in the store, where nothing else is taken.
+pub(crate) fn in_store(text: &str) -> &str {
+    text.strip_prefix(STORE).unwrap_or(text)
+}
 
 impl Form {
     fn pattern(self) -> &'static str {

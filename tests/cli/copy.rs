@@ -88,7 +88,8 @@ fn copy_of_several_images_takes_all_that_have_a_name() {
     let images = [(named("a.io/a:1"), &one), (named("b.io/b:2"), &two), (json!({}), &three)];
     write_layout(&windlass.scratch, "from", &images);
     let lines = format!("a.io/a:1@{}\nb.io/b:2@{}\n", one.digest, two.digest);
-    windlass.run(&["copy", "oci:from", "oci:to"]).success().prints(&lines);
+    let output = windlass.run(&["copy", "oci:from", "oci:to"]).success().prints(&lines);
+    output.says("oci:from: an image without a name is left out");
     windlass.run(&["copy", "oci:from", "store:"]).success().prints(&lines);
     windlass.run(&["copy", "store:", "oci:again"]).success().prints(&lines);
     let refused = windlass.run(&["copy", "oci:from", "oci:to:name"]).exits(2).prints("");
@@ -194,6 +195,32 @@ fn copy_tells_in_json_what_is_there_now() {
     assert_eq!(object["digest"], image.digest.as_str());
     assert_eq!(object["stored"], image.manifests[1].digest.as_str());
     assert_eq!(object["platform"], "linux/arm64");
+}
+
+#[test]
+fn copies_into_one_layout_lose_no_name_of_each_other() {
+    let windlass = Windlass::new();
+    let base = ImageBuilder::new().layer_random(7, 300_000);
+    let images: Vec<Image> = (0..8).map(|it| base.clone().layer_random(it, 1000).build()).collect();
+    let names: Vec<String> = (0..8).map(|it| format!("a.io/a:{it}")).collect();
+    let annotated: Vec<_> = names.iter().map(|name| named(name)).zip(&images).collect();
+    write_layout(&windlass.scratch, "from", &annotated);
+    let from: Vec<String> = names.iter().map(|name| format!("oci:from:{name}")).collect();
+    let running: Vec<_> =
+        from.iter().map(|from| windlass.spawn(&["copy", from.as_str(), "oci:to"])).collect();
+    for one in running {
+        one.wait().success();
+    }
+    assert_eq!(index(&windlass, "to")["manifests"].as_array().unwrap().len(), 8);
+    let store = windlass.scratch.text("to");
+    windlass.run(&["verify", "--store", &store]).success();
+}
+
+#[test]
+fn login_on_stdin_is_for_a_registry() {
+    let windlass = Windlass::new();
+    let args = ["copy", "--creds-stdin", "oci:a", "oci:b"];
+    windlass.run(&args).exits(2).says("--creds-stdin: expected images of one registry, got none");
 }
 
 #[test]
