@@ -10,7 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("reference", &["image"]),
     ("error", &["image", "reference"]),
     ("endpoint", &["image", "reference", "error"]),
-    ("stream", &["image", "reference", "error"]),
+    ("stream", &["image", "printable", "reference", "error"]),
     ("registry", &["image", "printable", "reference", "error", "endpoint", "stream"]),
     ("store", &["image", "printable", "reference", "error", "endpoint", "stream"]),
     ("transfer", &["image", "printable", "reference", "error", "endpoint", "stream"]),
@@ -32,6 +32,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("rustix", &["registry/http/failure.rs", "store/", "cli/"]),
     ("sha2", &["image/digest.rs"]),
     ("flate2", &["registry/", "stream/"]),
+    ("base64", &["registry/", "stream/tar/xattr.rs"]),
+    ("zstd", &["stream/compression/"]),
     ("regex_lite", &["cli/"]),
 ];
 

@@ -1,5 +1,7 @@
-//! Adapters over [`Read`](std::io::Read), named for what they do to the bytes.
+//! Adapters over [`Read`](std::io::Read) and [`Write`](std::io::Write), named for what they do to the bytes.
 
+pub mod compression;
+pub mod tar;
 mod verify;
 
 pub use verify::Verify;
