@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::{Descriptor, Digest, Manifest};
-use crate::reference::{Reference, Repository};
+use crate::reference::{ParseReferenceError, Reference, Repository};
 
 /// A place that images can be read from.
 ///
@@ -53,6 +53,11 @@ pub trait Source: Sync {
 
     /// Whether it makes sense to ask for several ranges of `blob` at once. Asked again before each.
     fn takes_ranges(&self, blob: &Descriptor) -> bool;
+
+    /// The repository that its images are in, if it is one of a registry.
+    fn repository(&self) -> Option<&Repository> {
+        None
+    }
 }
 
 /// A part of a file that is the content of a blob.
@@ -131,6 +136,14 @@ pub trait Sink: Sync {
 
     /// Lets `reference` mean the content of `target`, all of which is there.
     fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()>;
+
+    /// The same for a name that is kept as it stands. Not every place takes names that are no
+    /// references.
+    fn name_as(&self, name: &str, target: &Descriptor, origin: &Origin) -> Result<()> {
+        let reference: Reference =
+            name.parse().map_err(|error: ParseReferenceError| Error::usage(error.to_string()))?;
+        self.name(&reference, target, origin)
+    }
 }
 
 /// Where an image came from.

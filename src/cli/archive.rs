@@ -162,7 +162,7 @@ impl<'a> Archiving<'a> {
         out: &mut dyn Write,
         place: &str,
     ) -> Result<(), Failure> {
-        let images = self.images.iter().map(|it| (&it.name, &it.plan)).collect();
+        let images = self.images.iter().map(|it| (it.name.name(), &it.plan)).collect();
         let mut story = Story::new(&*self.observer, images);
         contents.write(out, place, |blob, out| {
             let observer = story.about(blob);

@@ -4,12 +4,15 @@
 mod answer;
 mod archive;
 mod args;
+mod copy;
 mod df;
 mod digest;
+mod ends;
 mod exit;
 mod export;
 mod failure;
 mod gc;
+mod held;
 mod help;
 mod human;
 mod inspect;
@@ -20,11 +23,13 @@ mod manifest;
 mod near;
 mod options;
 mod output;
+mod place;
 mod progress;
 mod pull;
 mod remote;
 mod remove;
 mod settings;
+mod several;
 mod signals;
 mod stored;
 mod tag;
@@ -87,8 +92,9 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 12] = [
+const COMMANDS: [Entry; 13] = [
     Entry::of::<pull::Pull>(),
+    Entry::of::<copy::Copy>(),
     Entry::of::<export::Export>(),
     Entry::of::<list::List>(),
     Entry::of::<inspect::Inspect>(),

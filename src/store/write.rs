@@ -11,6 +11,7 @@ use super::{Durability, Store, file, sweep};
 use crate::endpoint::{Guard, Meaning, Origin, Receipt, Sink, Source};
 use crate::error::{Context, Error, Result};
 use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest};
+use crate::printable::printable;
 use crate::reference::Reference;
 
 impl Store {
@@ -197,7 +198,11 @@ impl Sink for Store {
     }
 
     fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()> {
-        let naming = || format!("naming {reference}");
+        self.name_as(&reference.name(), target, origin)
+    }
+
+    fn name_as(&self, name: &str, target: &Descriptor, origin: &Origin) -> Result<()> {
+        let naming = || format!("naming {}", printable(name));
         self.sync_blobs().context(naming)?;
         let summary = self.summary_of(target).context(naming)?;
         let mut target = target.clone();
@@ -209,7 +214,6 @@ impl Sink for Store {
             origin: origin.repository.as_ref().map(ToString::to_string),
             summary,
         };
-        let name = reference.name();
-        self.change_names(|names| names.set(&name, &target, &note)).context(naming)
+        self.change_names(|names| names.set(name, &target, &note)).context(naming)
     }
 }
