@@ -10,7 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("reference", &["image"]),
     ("error", &["image", "reference"]),
     ("endpoint", &["image", "reference", "error"]),
-    ("stream", &["image", "reference", "error", "endpoint"]),
+    ("stream", &["image", "printable", "reference", "error", "endpoint"]),
     ("registry", &["image", "printable", "reference", "error", "endpoint", "stream"]),
     ("store", &["image", "printable", "reference", "error", "endpoint", "stream"]),
     ("archive", &["image", "printable", "reference", "error", "endpoint", "stream"]),
@@ -34,6 +34,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sha2", &["image/digest.rs"]),
     ("tar", &["archive/"]),
     ("flate2", &["registry/", "stream/"]),
+    ("base64", &["registry/", "stream/tar/xattr.rs"]),
+    ("zstd", &["stream/compression/"]),
     ("regex_lite", &["cli/"]),
 ];
 
