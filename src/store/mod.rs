@@ -23,6 +23,7 @@ mod scrub;
 mod settle;
 mod sweep;
 mod tree;
+mod unnamed;
 mod usage;
 mod write;
 

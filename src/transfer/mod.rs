@@ -14,6 +14,7 @@ mod plan;
 mod platforms;
 mod progress;
 mod retry;
+mod together;
 
 use std::io::Read;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub use plan::{Missing, Plan};
 pub use platforms::Platforms;
 pub use progress::{Event, Observer};
 pub use retry::Retry;
+pub use together::Together;
 
 /// How images are moved from one place to another.
 pub struct Transfer<'a> {
