@@ -10,6 +10,7 @@ mod failure;
 mod gc;
 mod help;
 mod human;
+mod import;
 mod inspect;
 mod list;
 mod lists;
@@ -29,6 +30,7 @@ mod tag;
 mod tags;
 mod values;
 mod verify;
+mod verify_archive;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -85,8 +87,9 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 11] = [
+const COMMANDS: [Entry; 12] = [
     Entry::of::<pull::Pull>(),
+    Entry::of::<import::Import>(),
     Entry::of::<list::List>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<tag::Tag>(),
