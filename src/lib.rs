@@ -8,16 +8,16 @@
 //! ```text
 //!  text -> Reference -+
 //!                     v
-//!    Registry -+    Source -> Plan -> Transfer -> Sink
-//!    Store    -+    (read)            | retry   (write) ---- Store
+//!    Registry -+    Source -> Plan -> Transfer -> Sink     +- Store
+//!    Store    -+    (read)            | retry   (write) ---+- Archive
 //!    Archive  -+                      | pool
 //!                                     | progress
 //! ```
 //!
 //! Read it in this order: [`image`] has the values of the image-spec, [`mod@reference`] what the user
 //! types, [`error`] what may go wrong and what helps; [`endpoint`] is what a place is; [`registry`],
-//! [`store`] and [`archive`] are places; [`transfer`] brings them together. The binary's commands see only
-//! what is public here.
+//! [`store`] and [`archive`] are places; [`transfer`] brings them together. The binary's commands
+//! see only what is public here.
 //!
 //! What always holds:
 //!

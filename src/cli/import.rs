@@ -2,7 +2,7 @@ use std::io;
 use std::path::Path;
 
 use argh::{ArgsInfo, FromArgs};
-use windlass::archive::{Archive, Found, Image, Name};
+use windlass::archive::{Archive, Found, Listed, Name};
 use windlass::endpoint::Sink;
 use windlass::error::{ErrorKind, Result};
 use windlass::reference::Reference;
@@ -134,8 +134,8 @@ struct Importing<'a> {
 
 impl Importing<'_> {
     /// Says what would be moved of each.
-    fn plan_all(&self, images: &[(Reference, &Image)]) -> Result<Vec<Plan>, Failure> {
-        let plan = |(reference, image): &(Reference, &Image)| {
+    fn plan_all(&self, images: &[(Reference, &Listed)]) -> Result<Vec<Plan>, Failure> {
+        let plan = |(reference, image): &(Reference, &Listed)| {
             let plan = self.bring(reference, image, false)?;
             let missing = plan.missing(self.sink)?;
             progress::would_move(&self.context.output, reference, "import", &missing);
@@ -145,11 +145,11 @@ impl Importing<'_> {
     }
 
     /// Brings all of them, without their names.
-    fn bring_all(&self, images: &[(Reference, &Image)]) -> Result<Vec<Plan>, Failure> {
+    fn bring_all(&self, images: &[(Reference, &Listed)]) -> Result<Vec<Plan>, Failure> {
         images.iter().map(|(reference, image)| self.bring(reference, image, true)).collect()
     }
 
-    fn bring(&self, reference: &Reference, image: &Image, moves: bool) -> Result<Plan, Failure> {
+    fn bring(&self, reference: &Reference, image: &Listed, moves: bool) -> Result<Plan, Failure> {
         let settings = &self.context.settings;
         let observer = progress::observer(&self.context.output);
         let transfer = Transfer {
@@ -215,10 +215,10 @@ impl Wanted {
 
 /// How each image is to be called: as the archive says, else as `wanted`.
 fn called<'a>(
-    images: &'a [Image],
+    images: &'a [Listed],
     wanted: Option<&Wanted>,
-) -> Result<Vec<(Reference, &'a Image)>, Failure> {
-    let mut called: Vec<(Reference, &Image)> = Vec::new();
+) -> Result<Vec<(Reference, &'a Listed)>, Failure> {
+    let mut called: Vec<(Reference, &Listed)> = Vec::new();
     for image in images {
         let reference = match (&image.name, wanted) {
             (Name::Full(full), _) => full.clone(),
@@ -238,7 +238,7 @@ fn called<'a>(
         }
         called.push((reference, image));
     }
-    let has_full_name = |image: &Image| matches!(image.name, Name::Full(_));
+    let has_full_name = |image: &Listed| matches!(image.name, Name::Full(_));
     match wanted {
         Some(_) if images.iter().all(has_full_name) => {
             let message =
@@ -250,7 +250,7 @@ fn called<'a>(
 }
 
 /// What is in an archive, as far as it can be shown.
-fn list(images: &[Image]) -> String {
+fn list(images: &[Listed]) -> String {
     const SHOWN: usize = 20;
     let mut shown: Vec<String> = images
         .iter()
@@ -269,10 +269,10 @@ mod tests {
 
     use super::*;
 
-    fn image(name: Name) -> Image {
+    fn image(name: Name) -> Listed {
         let kind = MediaType::new(MediaType::OCI_MANIFEST);
         let digest = Digest::of(format!("{name:?}").as_bytes());
-        Image { name, target: Descriptor::new(kind, digest, 2) }
+        Listed { name, target: Descriptor::new(kind, digest, 2) }
     }
 
     fn tag(tag: &str) -> Name {
@@ -285,7 +285,7 @@ mod tests {
 
     #[track_caller]
     fn check(names: &[Name], wanted: Option<&str>, expected: &[&str]) {
-        let images: Vec<Image> = names.iter().cloned().map(image).collect();
+        let images: Vec<Listed> = names.iter().cloned().map(image).collect();
         let wanted = wanted.map(|text| Wanted::parse(text).unwrap());
         let called = called(&images, wanted.as_ref()).unwrap();
         let names: Vec<String> = called.iter().map(|(reference, _)| reference.name()).collect();
@@ -294,7 +294,7 @@ mod tests {
 
     #[track_caller]
     fn refuse(names: &[Name], wanted: Option<&str>, part: &str) {
-        let images: Vec<Image> = names.iter().cloned().map(image).collect();
+        let images: Vec<Listed> = names.iter().cloned().map(image).collect();
         let wanted = wanted.map(|text| Wanted::parse(text).unwrap());
         let failure = called(&images, wanted.as_ref()).unwrap_err();
         assert!(matches!(failure.error().kind(), ErrorKind::Usage(_)));

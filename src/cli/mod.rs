@@ -2,10 +2,12 @@
 //! comes of it is printed.
 
 mod answer;
+mod archive;
 mod args;
 mod df;
 mod digest;
 mod exit;
+mod export;
 mod failure;
 mod gc;
 mod help;
@@ -87,8 +89,9 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 12] = [
+const COMMANDS: [Entry; 13] = [
     Entry::of::<pull::Pull>(),
+    Entry::of::<export::Export>(),
     Entry::of::<import::Import>(),
     Entry::of::<list::List>(),
     Entry::of::<inspect::Inspect>(),

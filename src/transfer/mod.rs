@@ -14,6 +14,7 @@ mod plan;
 mod platforms;
 mod progress;
 mod retry;
+mod send;
 mod together;
 
 use std::io::Read;

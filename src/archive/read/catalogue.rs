@@ -12,7 +12,7 @@ use crate::reference::{Reference, is_tag};
 
 /// An image in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
+pub struct Listed {
     /// What the archive calls it.
     pub name: Name,
     /// What is to be stored for it: its manifest or index, with the platform if only that one of
@@ -35,7 +35,7 @@ pub enum Name {
 #[derive(Default)]
 pub(super) struct Catalogue {
     /// Each name once.
-    pub(super) images: Vec<Image>,
+    pub(super) images: Vec<Listed>,
     /// Manifests that are not in the archive: made for images without one, or narrowed to what is
     /// there.
     pub(super) made: HashMap<Digest, Manifest>,
@@ -109,7 +109,7 @@ pub(super) fn check_marker(bytes: &[u8]) -> Result<()> {
 
 impl Catalogue {
     /// Adds an image; of several with one name the last counts.
-    pub(super) fn add(&mut self, image: Image) {
+    pub(super) fn add(&mut self, image: Listed) {
         match image.name {
             Name::None => {
                 if !self.images.contains(&image) {
@@ -139,7 +139,7 @@ impl Catalogue {
 
     /// Gives what is at `target` a full name, in place of a tag or nothing if it had no more.
     pub(super) fn call(&mut self, target: Digest, reference: Reference) {
-        let less = |image: &&mut Image| {
+        let less = |image: &&mut Listed| {
             image.target.digest == target
                 && match &image.name {
                     Name::None => true,
@@ -151,7 +151,7 @@ impl Catalogue {
             image.name = Name::Full(reference);
         } else if let Some(image) = self.images.iter().find(|it| it.target.digest == target) {
             let target = image.target.clone();
-            self.add(Image { name: Name::Full(reference), target });
+            self.add(Listed { name: Name::Full(reference), target });
         }
     }
 

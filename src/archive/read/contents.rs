@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::folder;
 use super::members::{Held, Members, Place, blob_name, reading_member, shown};
-use crate::endpoint::{Guard, Source};
+use crate::endpoint::{Extent, Guard, Source};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Descriptor, Digest, MANIFEST_LIMIT, Manifest, MediaType};
 use crate::stream::Verify;
@@ -66,6 +66,21 @@ impl Contents<'_> {
             }
             _ => Err(Error::new(ErrorKind::Other("its content is not kept".into())))
                 .context(|| reading_member(name)),
+        }
+    }
+
+    /// Where in a file the content of a member is, if it is in one as it is.
+    pub(super) fn extent(&self, name: &[u8], held: &Held) -> Result<Option<Extent>> {
+        match (&held.place, &self.holder) {
+            (Place::At(offset), Holder::File(file)) => {
+                let file = file.try_clone().context(|| "opening the archive again")?;
+                Ok(Some(Extent { file, offset: *offset }))
+            }
+            (Place::InFolder, Holder::Folder(folder)) => {
+                let file = folder::open(folder, name).context(|| reading_member(name))?;
+                Ok(Some(Extent { file, offset: 0 }))
+            }
+            _ => Ok(None),
         }
     }
 

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::catalogue::{Catalogue, Image, Name, Watch};
+use super::catalogue::{Catalogue, Listed, Name, Watch};
 use super::contents::Contents;
 use super::layer;
 use super::members::{Held, blob_digest, clean, reading_member};
@@ -104,7 +104,7 @@ pub(super) fn read(
         let target = manifest.descriptor();
         catalogue.made.insert(target.digest, manifest);
         for name in new {
-            catalogue.add(Image { name, target: target.clone() });
+            catalogue.add(Listed { name, target: target.clone() });
         }
     }
     Ok(())

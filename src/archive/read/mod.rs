@@ -18,12 +18,12 @@ use catalogue::Catalogue;
 use contents::{Contents, Holder};
 use members::{Held, shown};
 
-use crate::endpoint::{Intake, Source};
+use crate::endpoint::{Extent, Intake, Source};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Descriptor, Digest, Manifest};
 use crate::reference::Reference;
 
-pub use catalogue::{Image, Name};
+pub use catalogue::{Listed, Name};
 pub use check::{Finding, Problem, Report, check};
 
 /// The images in one archive: a tar of any form that tools write, or the folder that it would be
@@ -93,12 +93,12 @@ impl<'a> Archive<'a> {
     }
 
     /// All images, each under each of its names.
-    pub fn images(&self) -> &[Image] {
+    pub fn images(&self) -> &[Listed] {
         &self.catalogue.images
     }
 
     /// `image` as what can be moved: whatever name is asked for, it is that image.
-    pub fn source<'b>(&'b self, image: &'b Image) -> impl Source + 'b {
+    pub fn source<'b>(&'b self, image: &'b Listed) -> impl Source + 'b {
         Chosen { archive: self, image }
     }
 
@@ -129,7 +129,18 @@ impl<'a> Archive<'a> {
 /// One image of an archive.
 struct Chosen<'a> {
     archive: &'a Archive<'a>,
-    image: &'a Image,
+    image: &'a Listed,
+}
+
+impl Chosen<'_> {
+    /// The file with the content of `blob`, which has its size.
+    fn held(&self, blob: &Descriptor) -> Result<(&[u8], &Held)> {
+        let (name, held) = self.archive.find(blob.digest)?;
+        match held.size == blob.size {
+            true => Ok((name, held)),
+            false => Err(ErrorKind::Size { expected: blob.size, got: held.size }.into()),
+        }
+    }
 }
 
 impl Source for Chosen<'_> {
@@ -149,11 +160,13 @@ impl Source for Chosen<'_> {
         self.open_range(blob, offset..blob.size)
     }
 
+    fn extent(&self, blob: &Descriptor) -> Result<Option<Extent>> {
+        let (name, held) = self.held(blob)?;
+        self.archive.contents.extent(name, held)
+    }
+
     fn open_range(&self, blob: &Descriptor, range: Range<u64>) -> Result<Box<dyn Read + Send>> {
-        let (name, held) = self.archive.find(blob.digest)?;
-        if held.size != blob.size {
-            return Err(ErrorKind::Size { expected: blob.size, got: held.size }.into());
-        }
+        let (name, held) = self.held(blob)?;
         self.archive.contents.open(name, held, range)
     }
 

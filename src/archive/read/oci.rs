@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::catalogue::{Catalogue, Image, Name};
+use super::catalogue::{Catalogue, Listed, Name};
 use super::contents::Contents;
 use super::members::reading_member;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -38,7 +38,7 @@ pub(super) fn read(contents: &Contents<'_>, bytes: &[u8], catalogue: &mut Catalo
             None => walk.root(descriptor).context(|| format!("reading {name}, {digest}"))?,
         };
         roots.insert(digest, target.clone());
-        walk.catalogue.add(Image { name, target });
+        walk.catalogue.add(Listed { name, target });
     }
     Ok(())
 }
