@@ -11,6 +11,7 @@
 //!    Registry -+    Source -> Plan -> Transfer -> Sink     +- Store
 //!    Store    -+    (read)            | retry   (write) ---+- Layout
 //!    Layout   -+                      | pool               +- Archive
+//!    Archive  -+                      |
 //!                                     | progress
 //! ```
 //!
