@@ -68,7 +68,8 @@ pub struct Options {
     pub ca_files: Vec<PathBuf>,
     /// Files of a certificate and its key, in PEM, to show to the registry and nobody else.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
-    /// Folders that have `HOST[:PORT]/{*.crt,*.cert,*.key}` in the way of docker and podman.
+    /// Folders that have `HOST[:PORT]/{*.crt,*.cert,*.key}` in the way of docker and podman, of
+    /// the registry and of its mirrors.
     pub cert_dirs: Vec<PathBuf>,
     /// Who we are.
     pub credentials: Credentials,
@@ -146,7 +147,7 @@ impl Registry {
                 .map_err(|error| Error::usage(format!("mirror of {host}: {error}")))?;
             let name = base.origin().authority();
             log::info!("asking {name} first, a mirror of {host}");
-            let identity = Identity::load(&name, &options.ca_files, None, &[])?;
+            let identity = Identity::load(&name, &options.ca_files, None, &options.cert_dirs)?;
             mirrors.push(Arc::new(Server::new(Setup {
                 client: client(&base, &options, identity, false),
                 may_be_plain: false,
@@ -274,5 +275,9 @@ impl Source for Remote {
     fn takes_ranges(&self, blob: &Descriptor) -> bool {
         let first = self.registry.mirrors().next().unwrap_or(self.registry.server());
         first.habits.takes_ranges(&blob.digest)
+    }
+
+    fn repository(&self) -> Option<&Repository> {
+        Some(&self.repository)
     }
 }

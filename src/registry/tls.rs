@@ -1,6 +1,7 @@
 //! Whom to trust, and as whom to appear.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,8 +64,17 @@ impl Identity {
     }
 
     fn add_folder(&mut self, folder: &Path) -> Result<()> {
-        let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
-        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                // Others may use this machine in other ways; the handshake tells what is missing.
+                log::warn!("no certificates from `{}`: {error}", folder.display());
+                return Ok(());
+            }
+        };
+        let mut files: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
         files.sort();
         for file in files {
             match file.extension().and_then(|extension| extension.to_str()) {

@@ -104,14 +104,17 @@ fn dry_run_answers_and_touches_nothing() {
         .run(&["pull", "--dry-run", &name, "--digestfile", file.to_str().unwrap()])
         .success()
         .prints(&format!("{name}@{}\n", image.digest));
-    output.says(&format!("would pull 3 blobs, {} bytes\n", image.size()));
+    output.says(&format!("would pull {name}: 3 blobs, {} bytes\n", image.size()));
     let json = windlass.run(&["pull", "--dry-run", &name, "--json"]).success().stdout();
     assert_eq!(objects(&json)[0]["size"], image.size());
     assert!(!windlass.store().exists() && !file.exists());
     let layer = &image.layers()[0].digest;
     assert_eq!(registry.count(&format!("GET /v2/box/blobs/{layer}")), 0);
     windlass.run(&["pull", &name]).success();
-    windlass.run(&["pull", "--dry-run", &name]).success().says("would pull 0 blobs, 0 bytes\n");
+    windlass
+        .run(&["pull", "--dry-run", &name])
+        .success()
+        .says(&format!("would pull {name}: 0 blobs, 0 bytes\n"));
 }
 
 #[test]

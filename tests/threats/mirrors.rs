@@ -1,5 +1,5 @@
 use super::{PASSWORD, World, as_user, asked, assert_told_nothing, logins, user_at, write_private};
-use crate::support::{Auth, Bearer, Fault, Image, Output, Registry, Windlass};
+use crate::support::{Auth, Bearer, Fault, Image, Output, Registry, Tls, Windlass};
 
 /// A registry with a login and a mirror of it, both with `box:1`.
 fn pair() -> (Registry, Registry, String) {
@@ -39,6 +39,22 @@ fn choice_of_a_mirror_and_the_way_back_are_told_by_v() {
     output
         .says(&format!("info: asking {mirror} first, a mirror of {host}"))
         .says(&format!("info: falling back to {host}"));
+}
+
+#[test]
+fn mirror_is_trusted_by_the_certificates_of_its_own_host() {
+    let tls = Tls::new();
+    let (registry, mirror) = (Registry::start(), Registry::start_tls(&tls));
+    registry.push(&Image::small(), "box:1");
+    mirror.push(&Image::small(), "box:1");
+    let windlass = Windlass::new();
+    let folder = format!("XDG_CONFIG_HOME/containers/certs.d/{}", mirror.host());
+    windlass.scratch.write(&format!("{folder}/ca.crt"), std::fs::read(tls.ca_file()).unwrap());
+    pull(&windlass, &registry, &mirror.url("")).success();
+    assert_eq!(registry.requests().len(), 0);
+    let obstacle = format!("XDG_CONFIG_HOME/containers/certs.d/{}", registry.host());
+    windlass.scratch.write(&obstacle, "no folder");
+    pull(&windlass, &registry, &mirror.url("")).success().says("no certificates from `");
 }
 
 #[test]
