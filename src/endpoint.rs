@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use crate::error::{ErrorKind, Result};
-use crate::image::{Descriptor, Digest, Manifest};
-use crate::reference::{Reference, Repository};
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::{Algorithm, Descriptor, Digest, Manifest};
+use crate::reference::{ParseReferenceError, Reference, Repository};
 
 /// A place that images can be read from.
 ///
@@ -53,6 +53,11 @@ pub trait Source: Sync {
 
     /// Whether it makes sense to ask for several ranges of `blob` at once. Asked again before each.
     fn takes_ranges(&self, blob: &Descriptor) -> bool;
+
+    /// The repository that its images are in, if it is one of a registry.
+    fn repository(&self) -> Option<&Repository> {
+        None
+    }
 }
 
 /// A part of a file that is the content of a blob.
@@ -131,6 +136,30 @@ pub trait Sink: Sync {
 
     /// Lets `reference` mean the content of `target`, all of which is there.
     fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()>;
+
+    /// The same for a name that is kept as it stands. Not every place takes names that are no
+    /// references.
+    fn name_as(&self, name: &str, target: &Descriptor, origin: &Origin) -> Result<()> {
+        let reference: Reference =
+            name.parse().map_err(|error: ParseReferenceError| Error::usage(error.to_string()))?;
+        self.name(&reference, target, origin)
+    }
+
+    /// Does that for each of `names`; where the place can, for all of them or none.
+    fn name_all(&self, names: &[Naming]) -> Result<()> {
+        names.iter().try_for_each(|it| self.name_as(&it.name, &it.target, &it.origin))
+    }
+}
+
+/// A name that is to be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Naming {
+    /// The name, as it stands.
+    pub name: String,
+    /// What it is to mean.
+    pub target: Descriptor,
+    /// Where that came from.
+    pub origin: Origin,
 }
 
 /// Where an image came from.
@@ -153,7 +182,32 @@ pub struct Meaning {
 }
 
 /// What is held as long as it lives.
-pub trait Guard: Send + Sync {}
+pub trait Guard: Send + Sync {
+    /// Holds that content too.
+    fn extend(&self, _content: &[Digest]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A place that also takes content of which only its own bytes tell what it is.
+pub trait Intake: Source + Sink {
+    /// Begins to take `size` bytes that are to be named by their digest of `algorithm`.
+    fn take_in(&self, algorithm: Algorithm, size: u64) -> Result<Box<dyn Unnamed + '_>>;
+}
+
+/// Content being received from its start to its end. Nobody sees it before
+/// [`commit`](Unnamed::commit); dropped before that, nothing is kept.
+pub trait Unnamed {
+    /// Takes the first `len` bytes of `buffer`, and gives a buffer of the same size to go on with.
+    /// Refuses more bytes than were announced.
+    fn take(&mut self, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>>;
+
+    /// The digest of the content, all of which has come.
+    fn digest(&mut self) -> Result<Digest>;
+
+    /// Makes it visible under its digest.
+    fn commit(self: Box<Self>) -> Result<()>;
+}
 
 /// The answer to [`Sink::receive`].
 pub enum Receipt {

@@ -134,7 +134,7 @@ impl<'a> Archiving<'a> {
     ) -> Result<(), Failure> {
         let contents = self.contents()?;
         // As they lie in the archive.
-        self.images.sort_by_cached_key(|image| image.name.name());
+        self.images.sort_by_cached_key(|image| image.image().full_name());
         match target {
             Target::Stdout => {
                 let pipe = self.context.output.pipe()?;
@@ -173,7 +173,7 @@ impl<'a> Archiving<'a> {
         compression: Compression,
     ) -> Result<W, Failure> {
         let place = target.shown();
-        let images = self.images.iter().map(|it| (&it.name, &it.plan)).collect();
+        let images = self.images.iter().map(|it| (it.name.name(), &it.plan)).collect();
         let mut story = Story::new(&*self.observer, images);
         let mut out = Compress::new(BufWriter::with_capacity(BUFFER, out), compression)?;
         contents.write(&mut out, &place, |blob, out| {

@@ -13,7 +13,7 @@ use crate::cli::archive::{Archiving, Planned, Target};
 use crate::cli::failure::Failure;
 use crate::cli::lists::DigestFile;
 use crate::cli::options::Group;
-use crate::cli::values::CompressedBy;
+use crate::cli::values::{CompressedBy, ImageName};
 use crate::cli::{Command, Context, progress, pull, stored};
 
 /// Write images from the store into one tar file, which docker, podman, containerd, skopeo, regctl
@@ -136,7 +136,11 @@ const OUTPUT: &str = "-o FILE writes an archive, -o - writes it to stdout";
 
 fn find(context: &Context, store: &Store, text: &str) -> Result<Entry, Failure> {
     match text.strip_prefix("docker://") {
-        Some(name) => pull::into_store(context, store, name),
+        Some(name) => {
+            let image = name.parse::<ImageName>();
+            let image = image.map_err(|error| Failure::usage(error.to_string()))?.0;
+            pull::into_store(context, store, &image)
+        }
         None => {
             let name = text.strip_prefix("store:").unwrap_or(text);
             store.find(name).map_err(|error| {

@@ -4,14 +4,18 @@
 mod answer;
 mod archive;
 mod args;
+mod copy;
 mod df;
 mod digest;
+mod ends;
 mod exit;
 mod export;
 mod failure;
 mod gc;
+mod held;
 mod help;
 mod human;
+mod import;
 mod inspect;
 mod list;
 mod lists;
@@ -20,17 +24,20 @@ mod manifest;
 mod near;
 mod options;
 mod output;
+mod place;
 mod progress;
 mod pull;
 mod remote;
 mod remove;
 mod settings;
+mod several;
 mod signals;
 mod stored;
 mod tag;
 mod tags;
 mod values;
 mod verify;
+mod verify_archive;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -87,9 +94,11 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 12] = [
+const COMMANDS: [Entry; 14] = [
     Entry::of::<pull::Pull>(),
+    Entry::of::<copy::Copy>(),
     Entry::of::<export::Export>(),
+    Entry::of::<import::Import>(),
     Entry::of::<list::List>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<tag::Tag>(),

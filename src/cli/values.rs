@@ -9,6 +9,8 @@ use windlass::reference::{ParseReferenceError, Reference, Repository};
 use windlass::registry;
 use windlass::stream::compression::Compression;
 
+use crate::cli::place;
+
 /// Most requests at once: a registry that is asked more is not faster, and each has its buffers.
 const JOBS_LIMIT: usize = 64;
 
@@ -162,7 +164,7 @@ impl FromStr for ImageName {
     type Err = ParseReferenceError;
 
     fn from_str(text: &str) -> Result<ImageName, ParseReferenceError> {
-        text.strip_prefix("docker://").unwrap_or(text).parse().map(ImageName)
+        place::in_registry(text).parse().map(ImageName)
     }
 }
 
@@ -174,7 +176,7 @@ impl FromStr for RepositoryName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<RepositoryName, String> {
-        let text = text.strip_prefix("docker://").unwrap_or(text);
+        let text = place::in_registry(text);
         match text.parse() {
             Ok(repository) => Ok(RepositoryName(repository)),
             Err(_) if text.parse::<Reference>().is_ok() => {

@@ -9,6 +9,7 @@ mod collect;
 mod file;
 mod find;
 mod finding;
+mod folder;
 mod layout;
 mod lock;
 mod names;
@@ -21,6 +22,7 @@ mod scrub;
 mod settle;
 mod sweep;
 mod tree;
+mod unnamed;
 mod usage;
 mod write;
 

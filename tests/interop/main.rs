@@ -17,6 +17,7 @@ mod credentials;
 mod fixture;
 mod loaders;
 mod nginx;
+mod places;
 mod proxied;
 mod pull;
 mod questions;

@@ -22,7 +22,7 @@ pub struct Image<'a> {
 impl Image<'_> {
     /// What the archive calls it: a digest in the name is never that of something else, an index
     /// of which one image is left.
-    pub(super) fn full_name(&self) -> String {
+    pub fn full_name(&self) -> String {
         match self.name.tag() {
             Some(_) => self.name.name(),
             None => self.name.with_digest(self.target.digest).name(),

@@ -11,6 +11,7 @@
 //! | `blob` | a blob or manifest is complete | `image`, `digest`, `offset`, `size`, `present` (whether it was there before) |
 //! | `retry` | something failed and is tried again | `image`, `digest` (`null` for the name itself), `attempt` (failures in a row), `wait` (seconds), `error` |
 //! | `done` | the image is complete and named | `image`, `digest` (that the name has where it came from) |
+//! | `read` | an archive comes from a pipe, or compressed | `offset` (bytes that were read) |
 //! | `log` | windlass has something else to say | `level` (`error`, `warning`, `info`, ...), `message` |
 //!
 //! An error is the object that `--json` gives, which has `error` and no `event`. Whoever reads them
@@ -20,6 +21,7 @@ mod bars;
 pub(crate) mod check;
 mod json;
 mod plain;
+pub(crate) mod read;
 pub(crate) mod story;
 
 use std::collections::HashMap;
@@ -28,7 +30,6 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use windlass::error::Error;
 use windlass::image::Digest;
-use windlass::reference::Reference;
 use windlass::transfer::{Missing, Observer};
 
 use crate::cli::human;
@@ -65,12 +66,12 @@ fn retry_line(what: &str, error: &Error, wait: Duration) -> String {
 }
 
 /// Tells what `verb` would do to `image` if this were no dry run.
-pub(crate) fn would_move(output: &Output, image: &Reference, verb: &str, missing: &Missing) {
+pub(crate) fn would_move(output: &Output, image: &str, verb: &str, missing: &Missing) {
     let Missing { blobs, size } = missing;
     match output.progress() {
         Progress::Json => output.tell_json(&json!({
             "event": "plan",
-            "image": image.name(),
+            "image": image,
             "blobs": blobs,
             "size": size,
         })),
