@@ -6,19 +6,19 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use windlass::error::{Context as _, Error, Result};
+use windlass::error::{Context, Error, Result};
 use windlass::image::Digest;
 
-use crate::cli::Context;
+use crate::cli;
 use crate::cli::failure::Failure;
 
 /// Most bytes of a list: some 100,000 names.
 const LIST_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// Refuses to read several things from stdin: lists in `files`, a login.
-pub(crate) fn check_stdin(context: &Context, files: &[String]) -> Result<(), Failure> {
+/// Fails if stdin would be read by more than one of the lists `files` and the options.
+pub(crate) fn check_stdin(files: &[String], context: &cli::Context) -> Result<(), Failure> {
     let lists = files.iter().filter(|file| *file == "-").count();
-    if lists + usize::from(context.settings.connection.creds_stdin && lists > 0) > 1 {
+    if lists > 1 || lists > 0 && context.settings.connection.creds_stdin {
         return Err(Failure::usage("expected one use of stdin, got several"));
     }
     Ok(())

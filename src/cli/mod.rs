@@ -2,15 +2,21 @@
 //! comes of it is printed.
 
 mod answer;
+mod archive;
 mod args;
+mod copy;
 mod delete;
 mod df;
 mod digest;
+mod ends;
 mod exit;
+mod export;
 mod failure;
 mod gc;
+mod held;
 mod help;
 mod human;
+mod import;
 mod inspect;
 mod list;
 mod lists;
@@ -20,6 +26,7 @@ mod manifest;
 mod near;
 mod options;
 mod output;
+mod place;
 mod progress;
 mod pull;
 mod push;
@@ -35,6 +42,7 @@ mod tag;
 mod tags;
 mod values;
 mod verify;
+mod verify_archive;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -91,9 +99,12 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 15] = [
+const COMMANDS: [Entry; 18] = [
     Entry::of::<pull::Pull>(),
     Entry::of::<push::Push>(),
+    Entry::of::<copy::Copy>(),
+    Entry::of::<export::Export>(),
+    Entry::of::<import::Import>(),
     Entry::of::<list::List>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<tag::Tag>(),

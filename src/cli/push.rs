@@ -9,7 +9,8 @@ use crate::cli::failure::Failure;
 use crate::cli::options::Group;
 use crate::cli::pushing::Pushing;
 use crate::cli::relocate::{Line, Prefix};
-use crate::cli::{Command, Context, lists, several, stored};
+use crate::cli::several::Several;
+use crate::cli::{Command, Context, lists, stored};
 
 /// Send images from the store to a registry. They go with all platforms that are stored, unless
 /// --platform names some; what is there already is not sent again, and what was interrupted goes on
@@ -52,14 +53,17 @@ impl Command for Push {
         let lines = if self.all { all(&store)? } else { lines };
         let lines = self.named(&store, lines)?;
         let mut pushing = Pushing::new(context, &store, &lines)?;
-        several::each(context, &lines, |line| pushing.push(line))
+        let mut several = Several::new(context)?;
+        let is_only = lines.len() == 1;
+        let outcome = lines.iter().try_for_each(|line| several.take(pushing.push(line), is_only));
+        several.end(outcome)
     }
 }
 
 impl Push {
     /// What is named, those of the command line first.
     fn lines(&self, context: &Context) -> Result<Vec<Line>, Failure> {
-        lists::check_stdin(context, &self.file)?;
+        lists::check_stdin(&self.file, context)?;
         let mut lines = match self.images.as_slice() {
             [] => Vec::new(),
             [image] => vec![Line::new(image, None).map_err(Failure::usage)?],

@@ -3,17 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use windlass::endpoint::{Notes, Source};
+use windlass::endpoint::Notes;
 use windlass::image::{Descriptor, Digest};
 use windlass::reference::{Reference, Repository};
-use windlass::registry::Destination;
 use windlass::store::{Entry, Store};
-use windlass::transfer::{Observer, Plan, Platforms, Transfer};
+use windlass::transfer::{Plan, Platforms};
 
 use crate::cli::answer::Image;
+use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
 use crate::cli::relocate::Line;
-use crate::cli::remote::Registries;
 use crate::cli::{Context, progress, stored};
 
 /// Most other images of the store that are looked at to find where a blob may be already.
@@ -24,12 +23,9 @@ type Places = HashMap<Digest, Vec<Repository>>;
 
 /// What pushes to several registries have in common.
 pub(crate) struct Pushing<'a> {
-    context: &'a Context,
+    ends: Ends<'a>,
     store: &'a Store,
-    registries: Registries<'a>,
     notes: Option<Arc<dyn Notes>>,
-    observer: Box<dyn Observer>,
-    jobs: usize,
     /// Which repositories have which blobs by all we know, by registry.
     places: HashMap<String, Places>,
 }
@@ -42,20 +38,10 @@ impl<'a> Pushing<'a> {
     ) -> Result<Pushing<'a>, Failure> {
         let targets: Vec<Reference> =
             lines.iter().filter_map(|line| target(store, line).ok()).collect();
-        let jobs = context.settings.jobs()?;
-        let repositories = targets.iter().map(Reference::repository);
-        let registries = Registries::new(context, repositories, jobs)?;
-        let notes = store.upload_notes().map(|notes| Arc::new(notes) as Arc<dyn Notes>);
-        let observer = progress::observer(&context.output);
-        Ok(Pushing {
-            context,
-            store,
-            registries,
-            notes: notes.filter(|_| !context.settings.dry_run),
-            observer,
-            jobs,
-            places: HashMap::new(),
-        })
+        let ends = Ends::new(context, targets.iter().map(Reference::repository))?;
+        let notes = store.upload_notes().filter(|_| !context.settings.dry_run);
+        let notes = notes.map(|notes| Arc::new(notes) as Arc<dyn Notes>);
+        Ok(Pushing { ends, store, notes, places: HashMap::new() })
     }
 
     /// Sends one image, or only says what would move, and answers. Returns the digest that it has
@@ -73,7 +59,7 @@ impl<'a> Pushing<'a> {
         };
         let (to, plan) = self.send(&entry, to).map_err(|failure| failure.context(step))?;
         let digest = plan.target().digest;
-        let output = &self.context.output;
+        let output = &self.ends.context.output;
         match output.is_json() {
             true => {
                 output.answer_json(&Image { digest, ..Image::planned(to.name(), &plan) })?;
@@ -84,15 +70,18 @@ impl<'a> Pushing<'a> {
     }
 
     fn send(&mut self, entry: &Entry, to: Reference) -> Result<(Reference, Plan), Failure> {
-        let settings = &self.context.settings;
-        let root = self.store.manifest(&entry.descriptor)?;
-        let remote = self.registries.repository(to.repository())?;
+        let settings = &self.ends.context.settings;
+        let remote = self.ends.remote(to.repository())?;
         let platforms = match settings.platforms() {
             Platforms::Host => Platforms::All,
             platforms => platforms,
         };
         let destination = remote.destination(self.notes.clone())?;
-        let plan = self.transfer(&destination).plan_of(&to, root, &platforms)?;
+        let plan = self.ends.transfer(self.store, &destination).plan_of(
+            &to.name(),
+            &entry.descriptor,
+            &platforms,
+        )?;
         let digest = plan.target().digest;
         if let (Some(wanted), true) = (to.digest(), to.tag().is_some())
             && wanted != digest
@@ -103,11 +92,12 @@ impl<'a> Pushing<'a> {
         // What had a digest for a name where it came from has its own where it goes.
         let to = if to.digest().is_some() { to.with_digest(digest) } else { to };
         let destination = destination.knowing(self.elsewhere(&to, &plan));
-        let transfer = self.transfer(&destination);
+        let transfer = self.ends.transfer(self.store, &destination);
         if settings.dry_run {
-            let missing = transfer.missing(&to, &plan)?;
-            progress::would_move(&self.context.output, &to, "push", &missing);
+            let missing = transfer.missing(&to.name(), &plan)?;
+            progress::would_move(&self.ends.context.output, &to.name(), "push", &missing);
         } else {
+            let _kept = stored::protect(self.store, &plan)?;
             transfer.run(&to, &plan)?;
             let known = self.places.entry(to.repository().host().to_owned()).or_default();
             for blob in plan.blobs() {
@@ -116,19 +106,6 @@ impl<'a> Pushing<'a> {
             }
         }
         Ok((to, plan))
-    }
-
-    fn transfer<'t>(&'t self, destination: &'t Destination) -> Transfer<'t> {
-        let settings = &self.context.settings;
-        Transfer {
-            source: self.store,
-            sink: destination,
-            jobs: self.jobs,
-            retry: settings.retry(),
-            stall_timeout: settings.stall_timeout,
-            observer: &*self.observer,
-            interrupt: &self.context.interrupt,
-        }
     }
 
     /// Other repositories of the registry that probably have blobs of `plan`: those that this run

@@ -1,5 +1,3 @@
-//! Several images in one run.
-
 use windlass::error::ErrorKind;
 use windlass::image::Digest;
 
@@ -7,38 +5,54 @@ use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::lists::DigestFile;
 
-/// Does `act` to each of `items`, which gives the digest for `--digestfile`. The first failure ends
-/// it, unless told to keep going.
-pub(crate) fn each<T>(
-    context: &Context,
-    items: &[T],
-    mut act: impl FnMut(&T) -> Result<Digest, Failure>,
-) -> Result<(), Failure> {
-    let settings = &context.settings;
-    let digest_file = match &settings.digestfile {
-        Some(path) if !settings.dry_run => Some(DigestFile::create(path)?),
-        _ => None,
-    };
-    let mut digests = Vec::new();
-    let mut failed = 0;
-    let mut outcome = Ok(());
-    for item in items {
-        match act(item) {
-            Ok(digest) => digests.push(digest),
+/// Several images, one after another: what came of each, and when to stop.
+pub(crate) struct Several<'a> {
+    context: &'a Context,
+    digest_file: Option<DigestFile>,
+    digests: Vec<Digest>,
+    failed: usize,
+}
+
+impl<'a> Several<'a> {
+    /// Fails now rather than at the end if the file of `--digestfile` cannot be written.
+    pub(crate) fn new(context: &'a Context) -> Result<Several<'a>, Failure> {
+        let settings = &context.settings;
+        let digest_file = match &settings.digestfile {
+            Some(path) if !settings.dry_run => Some(DigestFile::create(path)?),
+            _ => None,
+        };
+        Ok(Several { context, digest_file, digests: Vec::new(), failed: 0 })
+    }
+
+    /// Takes what came of one; a failure comes back if it ends the run, as one of the `only` image
+    /// does.
+    pub(crate) fn take(
+        &mut self,
+        outcome: Result<Digest, Failure>,
+        only: bool,
+    ) -> Result<(), Failure> {
+        match outcome {
+            Ok(digest) => self.digests.push(digest),
             Err(failure) => {
-                let goes_on = settings.keep_going && items.len() > 1;
-                if !goes_on || context.interrupt.is_interrupted() {
-                    outcome = Err(failure);
-                    break;
+                let goes_on = self.context.settings.keep_going && !only;
+                if !goes_on || self.context.interrupt.is_interrupted() {
+                    return Err(failure);
                 }
-                failed += 1;
-                context.output.failure(&failure, failure.code());
+                self.failed += 1;
+                self.context.output.failure(&failure, failure.code());
             }
         }
+        Ok(())
     }
-    if outcome.is_ok() && failed > 0 {
-        outcome = Err(ErrorKind::Several { failed, total: items.len() }.into());
+
+    /// Writes the file of digests, and says how it ended.
+    pub(crate) fn end(self, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        let (failed, total) = (self.failed, self.failed + self.digests.len());
+        let outcome = match outcome {
+            Ok(()) if failed > 0 => Err(ErrorKind::Several { failed, total }.into()),
+            outcome => outcome,
+        };
+        let written = self.digest_file.map_or(Ok(()), |file| file.commit(&self.digests));
+        outcome.and(written.map_err(Failure::from))
     }
-    let written = digest_file.map_or(Ok(()), |file| file.commit(&digests));
-    outcome.and(written.map_err(Failure::from))
 }

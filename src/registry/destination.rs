@@ -323,7 +323,7 @@ impl Sink for Destination {
         self.send_manifest(manifest, &manifest.digest().to_string())
     }
 
-    fn name(
+    fn put_named(
         &self,
         reference: &Reference,
         root: &Manifest,
@@ -331,6 +331,14 @@ impl Sink for Destination {
         _origin: &Origin,
     ) -> Result<()> {
         self.send_manifest(root, &tag_or(reference, root.digest()))
+    }
+
+    /// What has a digest for a name has it.
+    fn name(&self, reference: &Reference, target: &Descriptor, _origin: &Origin) -> Result<()> {
+        match reference.tag() {
+            Some(tag) => self.send_manifest(&self.remote.fetch_manifest(target)?, tag),
+            None => Ok(()),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::names::{Entry, Index};
 use super::tree::Links;
 use super::{Store, file};
-use crate::endpoint::{Guard, Sink, Source};
+use crate::endpoint::{Extent, Source};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Config, Descriptor, Digest, Document, MANIFEST_LIMIT, Manifest, Platform};
 use crate::reference::Reference;
@@ -195,6 +195,18 @@ impl Source for Store {
         }
     }
 
+    fn extent(&self, blob: &Descriptor) -> Result<Option<Extent>> {
+        let file = self.blob_file(blob)?;
+        let reading = || format!("reading {} from the store", blob.digest);
+        let size = file.metadata().context(reading)?.len();
+        if size != blob.size {
+            // It would not be right the second time either.
+            let message = format!("expected {} bytes, got {size}", blob.size);
+            return Err(Error::content(message)).context(reading);
+        }
+        Ok(Some(Extent { file, offset: 0 }))
+    }
+
     fn open_range(&self, blob: &Descriptor, range: Range<u64>) -> Result<Box<dyn Read + Send>> {
         let mut file = self.blob_file(blob)?;
         file.seek(SeekFrom::Start(range.start))
@@ -208,14 +220,5 @@ impl Source for Store {
 
     fn verifies(&self) -> bool {
         true
-    }
-
-    /// Where nothing can be written nothing is collected either; nor in a layout that was never
-    /// a store.
-    fn hold(&self, content: &[Digest]) -> Result<Box<dyn Guard>> {
-        match self.layout.private().is_dir() && self.writable().is_ok() {
-            true => self.protect(content),
-            false => Ok(Box::new(())),
-        }
     }
 }

@@ -140,10 +140,7 @@ impl Sink for Repair<'_> {
         self.store.put_manifest(manifest)
     }
 
-    fn name(&self, _: &Reference, root: &Manifest, _: &Descriptor, _: &Origin) -> Result<()> {
-        if !self.contains(&root.descriptor())? {
-            self.put_manifest(root)?;
-        }
+    fn name(&self, _: &Reference, _: &Descriptor, _: &Origin) -> Result<()> {
         self.store.settle()?;
         self.store.sync_blobs()
     }

@@ -1,18 +1,23 @@
 use std::collections::HashSet;
 
-use super::Transfer;
 use super::moves::Moves;
 use super::plan::Plan;
 use super::progress::Event;
 use super::survey::Survey;
+use super::{Name, Transfer};
 use crate::endpoint::Origin;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{Descriptor, Digest, Manifest};
-use crate::reference::Reference;
 
 impl Transfer<'_> {
     /// Stores the manifests, the root with its name last. All blobs are there.
-    pub(super) fn finish(&self, image: &Reference, plan: &Plan, survey: &Survey) -> Result<()> {
+    pub(super) fn finish(
+        &self,
+        image: &str,
+        plan: &Plan,
+        survey: &Survey,
+        name: &Name<'_>,
+    ) -> Result<()> {
         let Some((root, children)) = plan.manifests.split_last() else {
             return Err(Error::content("the plan has no manifest"));
         };
@@ -25,16 +30,15 @@ impl Transfer<'_> {
             }
             self.stored_manifest(image, manifest, present);
         }
-        let repository = Some(image.repository().clone());
+        let repository = self.source.repository().cloned();
         let origin = Origin { resolved: plan.resolved, repository };
-        let name = || self.sink.name(image, root, &plan.target, &origin);
-        self.with_all_there(image, plan, &mut resent, &name)?;
+        self.with_all_there(image, plan, &mut resent, &|| name(root, &origin))?;
         self.stored_manifest(image, root, survey.present.contains(&root.digest()));
         self.observer.event(&Event::Done { image, digest: plan.resolved });
         Ok(())
     }
 
-    fn stored_manifest(&self, image: &Reference, manifest: &Manifest, present: bool) {
+    fn stored_manifest(&self, image: &str, manifest: &Manifest, present: bool) {
         let descriptor = manifest.descriptor();
         self.observer.event(&Event::Blob { image, blob: &descriptor, present });
     }
@@ -43,7 +47,7 @@ impl Transfer<'_> {
     /// that was sent again.
     fn with_all_there(
         &self,
-        image: &Reference,
+        image: &str,
         plan: &Plan,
         resent: &mut bool,
         act: &dyn Fn() -> Result<()>,
@@ -62,7 +66,7 @@ impl Transfer<'_> {
     }
 
     /// Sends what the sink has named; if that says nothing, what it lacks when it is asked.
-    fn send_again(&self, image: &Reference, plan: &Plan, named: &[Digest]) -> Result<()> {
+    fn send_again(&self, image: &str, plan: &Plan, named: &[Digest]) -> Result<()> {
         let named: HashSet<&Digest> = named.iter().collect();
         let mut blobs: Vec<&Descriptor> =
             plan.blobs.iter().filter(|blob| named.contains(&blob.digest)).collect();

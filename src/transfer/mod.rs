@@ -17,6 +17,8 @@ mod progress;
 mod retry;
 mod send;
 mod survey;
+mod together;
+mod upload;
 
 use std::io::Read;
 use std::time::Duration;
@@ -25,7 +27,7 @@ use moves::Moves;
 use plan::Collector;
 use platforms::{candidates, choose, none_for};
 
-use crate::endpoint::{Meaning, Receipt, Sink, Source};
+use crate::endpoint::{Meaning, Origin, Receipt, Sink, Source};
 use crate::error::{Context, Error, ErrorKind, Remedy, Result};
 use crate::image::{
     Config, Descriptor, Digest, Document, ImageManifest, MANIFEST_LIMIT, Manifest, Platform,
@@ -38,6 +40,10 @@ pub use plan::{Missing, Plan};
 pub use platforms::Platforms;
 pub use progress::{Event, Observer};
 pub use retry::Retry;
+pub use together::Together;
+
+/// Stores the root of an image and gives it its name.
+type Name<'a> = dyn Fn(&Manifest, &Origin) -> Result<()> + 'a;
 
 /// How images are moved from one place to another.
 pub struct Transfer<'a> {
@@ -66,48 +72,48 @@ impl Transfer<'_> {
     ///
     /// [`ErrorKind::NotFound`] when a platform is not there.
     pub fn plan(&self, reference: &Reference, platforms: &Platforms) -> Result<Plan> {
+        let image = reference.name();
         if let Some((resolved, root, platform)) = self.unchanged(reference, platforms)? {
-            return self.collect(reference, resolved, root, platform);
+            return self.collect(&image, resolved, root, platform);
         }
-        let root = self.retrying(reference, || self.source.resolve(reference))?;
-        self.plan_of(reference, root, platforms)
+        let root = self.retrying(&image, || self.source.resolve(reference))?;
+        self.plan_from(&image, root, platforms)
     }
 
-    /// The same of a manifest that is known already.
-    pub fn plan_of(
-        &self,
-        reference: &Reference,
-        root: Manifest,
-        platforms: &Platforms,
-    ) -> Result<Plan> {
-        let fetch = |descriptor: &Descriptor| self.manifest(reference, descriptor);
+    /// The same of what `root` leads to in the source, for an image that is known by more or less
+    /// than a reference; `image` is what it is called when something is told of it.
+    pub fn plan_of(&self, image: &str, root: &Descriptor, platforms: &Platforms) -> Result<Plan> {
+        let root = self.retrying(image, || self.source.manifest(root))?;
+        self.plan_from(image, root, platforms)
+    }
+
+    fn plan_from(&self, image: &str, root: Manifest, platforms: &Platforms) -> Result<Plan> {
         let mut config = None;
         let resolved = root.digest();
         let (root, platform) = match (root.document(), platforms) {
             (_, Platforms::All) => (root, None),
-            (Document::Image(image), _) => {
-                config = self.config(reference, image, platforms)?;
-                let platform = check_platform(reference, config.as_ref(), platforms)?;
+            (Document::Image(manifest), _) => {
+                config = self.config(image, manifest, platforms)?;
+                let platform = check_platform(image, config.as_ref(), platforms)?;
                 (root, platform)
             }
             (Document::Index(_), Platforms::Host) => {
-                self.narrow(reference, root, &[Platform::host()], &fetch)?
+                self.narrow(image, root, &[Platform::host()])?
             }
-            (Document::Index(_), Platforms::Only(wanted)) => {
-                self.narrow(reference, root, wanted, &fetch)?
-            }
+            (Document::Index(_), Platforms::Only(wanted)) => self.narrow(image, root, wanted)?,
         };
-        Ok(Plan { config, ..self.collect(reference, resolved, root, platform)? })
+        Ok(Plan { config, ..self.collect(image, resolved, root, platform)? })
     }
 
+    /// All that `root` leads to.
     fn collect(
         &self,
-        reference: &Reference,
+        image: &str,
         resolved: Digest,
         root: Manifest,
         platform: Option<Platform>,
     ) -> Result<Plan> {
-        let fetch = |descriptor: &Descriptor| self.manifest(reference, descriptor);
+        let fetch = |descriptor: &Descriptor| self.manifest(image, descriptor);
         let target = Descriptor { platform, ..root.descriptor() };
         let mut collector = Collector::new(&fetch);
         collector.add(root, 1)?;
@@ -140,19 +146,19 @@ impl Transfer<'_> {
     /// index of several.
     fn narrow(
         &self,
-        reference: &Reference,
+        image: &str,
         index: Manifest,
         wanted: &[Platform],
-        fetch: &dyn Fn(&Descriptor) -> Result<Manifest>,
     ) -> Result<(Manifest, Option<Platform>)> {
+        let fetch = |descriptor: &Descriptor| self.manifest(image, descriptor);
         let platform_of = |manifest: &Manifest| match manifest.document() {
-            Document::Image(image) => {
-                let config = self.read_config(reference, &image.config)?;
+            Document::Image(manifest) => {
+                let config = self.read_config(image, &manifest.config)?;
                 config.map_or(Ok(None), |bytes| platform_in(&bytes))
             }
             Document::Index(_) => Ok(None),
         };
-        let candidates = candidates(&index, fetch, &platform_of)?;
+        let candidates = candidates(&index, &fetch, &platform_of)?;
         let mut chosen = Vec::new();
         for wanted in wanted {
             let candidate = choose(&candidates, wanted)?;
@@ -176,16 +182,31 @@ impl Transfer<'_> {
     /// When it fails, what has come is kept for the next time, and the name means what it meant
     /// before.
     pub fn run(&self, reference: &Reference, plan: &Plan) -> Result<()> {
-        let image = reference;
-        let blobs = plan.blobs.iter().map(|blob| blob.digest);
-        let content: Vec<_> = blobs.chain(plan.manifests.iter().map(Manifest::digest)).collect();
-        let _kept = self.sink.protect(&content)?;
-        let _held = self.source.hold(&content)?;
-        if self.is_done(image, plan)? {
+        let image = &*reference.name();
+        if self.retrying(image, || self.sink.is_done(reference, &plan.target))? {
             self.started(image, plan, 0);
             self.observer.event(&Event::Done { image, digest: plan.resolved });
             return Ok(());
         }
+        self.bring(image, plan, &|root, origin| {
+            self.sink.put_named(reference, root, &plan.target, origin)
+        })
+    }
+
+    /// The same under a name that need not be a reference, as it stands.
+    pub fn run_as(&self, name: &str, plan: &Plan) -> Result<()> {
+        self.bring(name, plan, &|root, origin| {
+            if !self.sink.contains(&root.descriptor())? {
+                self.sink.put_manifest(root)?;
+            }
+            self.sink.name_as(name, &plan.target, origin)
+        })
+    }
+
+    fn bring(&self, image: &str, plan: &Plan, name: &Name<'_>) -> Result<()> {
+        let blobs = plan.blobs.iter().map(|blob| blob.digest);
+        let manifests = plan.manifests.iter().map(Manifest::digest);
+        let _guard = self.sink.protect(&blobs.chain(manifests).collect::<Vec<_>>())?;
         let survey = self.survey(image, plan)?;
         self.started(image, plan, survey.missing.size);
         self.check_room(survey.missing.size)?;
@@ -211,10 +232,10 @@ impl Transfer<'_> {
         if !to_move.is_empty() {
             Moves::new(self, image, to_move.into_iter()).run()?;
         }
-        self.finish(image, plan, &survey)
+        self.finish(image, plan, &survey, name)
     }
 
-    fn started(&self, image: &Reference, plan: &Plan, missing: u64) {
+    fn started(&self, image: &str, plan: &Plan, missing: u64) {
         let size = plan.size();
         let blobs = plan.blobs.len() + plan.manifests.len();
         let present = size.saturating_sub(missing);
@@ -237,14 +258,14 @@ impl Transfer<'_> {
     }
 
     /// Does one request, again where that may help.
-    pub fn retrying<T>(&self, image: &Reference, request: impl FnMut() -> Result<T>) -> Result<T> {
+    pub fn retrying<T>(&self, image: &str, request: impl FnMut() -> Result<T>) -> Result<T> {
         let failed = |error: &Error, attempt, wait| {
             self.observer.event(&Event::Retry { image, blob: None, error, attempt, wait });
         };
         self.retry.run(self.interrupt, failed, request)
     }
 
-    fn manifest(&self, image: &Reference, descriptor: &Descriptor) -> Result<Manifest> {
+    fn manifest(&self, image: &str, descriptor: &Descriptor) -> Result<Manifest> {
         if let Some(manifest) = self.sink.stored(descriptor) {
             return Ok(manifest);
         }
@@ -271,7 +292,7 @@ impl Transfer<'_> {
     /// Fails when the config does not come: then the image would not come either.
     fn config(
         &self,
-        name: &Reference,
+        name: &str,
         image: &ImageManifest,
         platforms: &Platforms,
     ) -> Result<Option<(Descriptor, Vec<u8>)>> {
@@ -284,7 +305,7 @@ impl Transfer<'_> {
     }
 
     /// The bytes of an image config. An artifact's config says nothing to us.
-    fn read_config(&self, name: &Reference, config: &Descriptor) -> Result<Option<Vec<u8>>> {
+    fn read_config(&self, name: &str, config: &Descriptor) -> Result<Option<Vec<u8>>> {
         if !config.media_type.is_config() {
             return Ok(None);
         }
@@ -318,7 +339,7 @@ fn platform_in(config: &[u8]) -> Result<Option<Platform>> {
 /// Whether an image without an index is for the platforms that are wanted. The host's is only
 /// what is usual: then the user is told.
 fn check_platform(
-    name: &Reference,
+    name: &str,
     config: Option<&(Descriptor, Vec<u8>)>,
     platforms: &Platforms,
 ) -> Result<Option<Platform>> {

@@ -1,108 +1,133 @@
-use std::io::{self, Read};
-use std::time::{Duration, Instant};
+use std::io::{Read, Write};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
 
-use super::job::{Job, Mode};
-use super::moves::{Moves, PROGRESS};
+use super::Transfer;
+use super::moves::PROGRESS;
 use super::progress::Event;
-use super::retry::Decision;
-use crate::endpoint::Upload;
-use crate::error::{Context, Error, ErrorKind, Result};
-use crate::image::Descriptor;
-use crate::stream::Verify;
+use super::retry::{Budget, Decision};
+use crate::error::{Context, Error, ErrorKind, Fault, Result};
+use crate::image::{Descriptor, Hasher};
 
-impl<'a> Moves<'a> {
-    /// Sends a blob from where the sink has got to, in one stream.
-    pub(super) fn send(&self, mut job: Job<'a>, upload: Box<dyn Upload + '_>) {
-        let (blob, offset) = (job.blob, upload.offset());
-        // What was sent and is not there is no progress.
-        if offset >= job.reached.saturating_add(PROGRESS) {
-            job.budget.progressed();
-        }
-        job.reached = offset;
-        let sent = self.content(&job, offset).and_then(|content| {
-            let mut sending = Sending { moves: self, blob, offset, content };
-            upload.send(&mut sending)
-        });
-        match sent {
-            Ok(()) => self.ended(blob, Ok(())),
-            Err(error) => self.unsent(job, error),
-        }
-    }
+/// Bytes that are read at a time.
+const BUFFER: usize = 64 * 1024;
 
-    /// The blob from `offset` on, which fails at its end unless all of it is right; of a source
-    /// that does not look at it, only where it is read from its start.
-    fn content(&self, job: &Job<'a>, offset: u64) -> Result<Box<dyn Read + Send>> {
-        let (blob, source) = (job.blob, self.transfer.source);
-        let verified = |content: Box<dyn Read + Send>| -> Box<dyn Read + Send> {
-            if source.verifies() { content } else { Box::new(Verify::new(content, blob)) }
-        };
-        let content = match job.mode {
-            _ if blob.size == 0 => Ok(Box::new(Verify::new(io::empty(), blob)) as Box<_>),
-            _ if offset == blob.size => Ok(Box::new(io::empty()) as Box<_>),
-            Mode::Afresh => source.open_afresh(blob).and_then(|content| {
-                let mut content = verified(content);
-                io::copy(&mut content.by_ref().take(offset), &mut io::sink())?;
-                Ok(content)
-            }),
-            _ if offset == 0 => source.open(blob, 0).map(verified),
-            _ => source.open(blob, offset),
-        };
-        content.context(|| format!("reading blob {}", blob.digest))
-    }
+/// How many buffers wait to be written at the most.
+const AHEAD: usize = 4;
 
-    /// What was not sent is sent again, where that may help.
-    pub(super) fn unsent(&self, mut job: Job<'a>, error: Error) {
-        let blob = job.blob;
-        let is_wrong = matches!(error.kind(), ErrorKind::Digest { .. } | ErrorKind::Size { .. });
-        let is_over = self.lock().failed.is_some() || self.transfer.interrupt.is_interrupted();
-        if is_over || (is_wrong && self.transfer.source.verifies()) {
-            self.ended(blob, Err(error));
-            return;
-        }
-        let wait = match job.budget.decide(&self.transfer.retry, &error) {
-            Decision::Again(wait) => wait,
-            Decision::Restart => {
-                job.mode = Mode::Afresh;
-                Duration::ZERO
+impl Transfer<'_> {
+    /// Writes the content of `blob`, a part of `image`, to `out` in one go. Reading, which is
+    /// another thread's work, goes on where it stopped if that may help; the sink has no part.
+    ///
+    /// The last bytes are written when all has proved to be as described: what is wrong is never
+    /// there as a whole.
+    pub fn send(&self, image: &str, blob: &Descriptor, out: &mut dyn Write) -> Result<()> {
+        let (filled, buffers) = mpsc::sync_channel(AHEAD);
+        let (spare, spares) = mpsc::channel();
+        thread::scope(|scope| {
+            let reading = thread::Builder::new().name("read".into());
+            let reader = reading
+                .spawn_scoped(scope, || Reading::new(self, image, blob, filled, spares).run())
+                .context(|| "starting a thread")?;
+            let mut held: Option<Vec<u8>> = None;
+            for buffer in buffers {
+                if let Some(before) = held.replace(buffer) {
+                    out.write_all(&before)?;
+                    // Who has read all needs no more.
+                    let _ = spare.send(before);
+                }
             }
-            Decision::Fail => {
-                let error = job.budget.last(&self.transfer.retry, error);
-                self.ended(blob, Err(error));
-                return;
-            }
-        };
-        self.retrying(blob, &error, job.budget.failures(), wait);
-        let until = Instant::now() + wait;
-        job.not_before = Some(until);
-        let mut state = self.lock();
-        if let ErrorKind::Registry { retry_after: Some(_), .. } = error.kind() {
-            state.pause = Some(state.pause.map_or(until, |pause| pause.max(until)));
-        }
-        state.again(job);
+            let read = reader
+                .join()
+                .map_err(|_| Error::new(ErrorKind::Other("the reading thread panicked".into())))?;
+            read.context(|| format!("moving blob {}", blob.digest))?;
+            Ok(out.write_all(&held.unwrap_or_default())?)
+        })
     }
 }
 
-/// Content on its way, until something ends it.
-struct Sending<'m, 'a> {
-    moves: &'m Moves<'a>,
+/// A blob on its way into the hands of who writes it.
+struct Reading<'a> {
+    transfer: &'a Transfer<'a>,
+    image: &'a str,
     blob: &'a Descriptor,
-    offset: u64,
-    content: Box<dyn Read + Send>,
+    filled: SyncSender<Vec<u8>>,
+    spares: Receiver<Vec<u8>>,
+    at: u64,
+    hasher: Hasher,
+    budget: Budget,
 }
 
-impl Read for Sending<'_, '_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let transfer = self.moves.transfer;
-        transfer.interrupt.check()?;
-        if self.moves.lock().failed.is_some() {
-            return Err(Error::new(ErrorKind::Interrupted).into());
+impl<'a> Reading<'a> {
+    fn new(
+        transfer: &'a Transfer<'a>,
+        image: &'a str,
+        blob: &'a Descriptor,
+        filled: SyncSender<Vec<u8>>,
+        spares: Receiver<Vec<u8>>,
+    ) -> Reading<'a> {
+        let hasher = blob.digest.algorithm().hasher();
+        let budget = Budget::default();
+        Reading { transfer, image, blob, filled, spares, at: 0, hasher, budget }
+    }
+
+    /// Reads all of it, and fails unless it is as described.
+    fn run(mut self) -> Result<()> {
+        while self.at < self.blob.size {
+            let before = self.at;
+            let Err(error) = self.read() else { continue };
+            if self.at - before >= PROGRESS {
+                self.budget.progressed();
+            }
+            let Transfer { retry, interrupt, observer, .. } = self.transfer;
+            // What has been written cannot be taken back.
+            let wait = match self.budget.decide(retry, &error) {
+                Decision::Again(wait) => wait,
+                Decision::Restart | Decision::Fail => return Err(self.budget.last(retry, error)),
+            };
+            let (image, blob, attempt) = (self.image, Some(self.blob), self.budget.failures());
+            observer.event(&Event::Retry { image, blob, error: &error, attempt, wait });
+            interrupt.wait(wait)?;
         }
-        let len = self.content.read(buf)?;
-        if len > 0 {
-            self.offset += u64::try_from(len).unwrap_or(0);
-            let (image, blob, offset) = (self.moves.image, self.blob, self.offset);
-            transfer.observer.event(&Event::Progress { image, blob, offset });
+        let (expected, got) = (self.blob.digest, self.hasher.finish());
+        match got == expected {
+            true => Ok(()),
+            false => Err(ErrorKind::Digest { expected, got }.into()),
         }
-        Ok(len)
+    }
+
+    /// Reads on, as far as it comes.
+    fn read(&mut self) -> Result<()> {
+        let (source, blob) = (self.transfer.source, self.blob);
+        let extent = source.extent(blob)?;
+        let is_file = extent.is_some();
+        let mut content: Box<dyn Read> = match extent {
+            Some(extent) => Box::new(extent.after(self.at)),
+            None => source.open(blob, self.at)?,
+        };
+        while self.at < blob.size {
+            self.transfer.interrupt.check()?;
+            let mut buffer = self.spares.try_recv().unwrap_or_default();
+            let left = usize::try_from(blob.size - self.at).unwrap_or(usize::MAX);
+            buffer.resize(BUFFER.min(left), 0);
+            let len = content.read(&mut buffer)?;
+            if len == 0 && is_file {
+                return Err(ErrorKind::Size { expected: blob.size, got: self.at }.into());
+            }
+            if len == 0 {
+                let message = format!("the content ended after {} of {} bytes", self.at, blob.size);
+                return Err(Error::network(Fault::Cut, message));
+            }
+            buffer.truncate(len);
+            self.hasher.update(&buffer);
+            self.at += u64::try_from(len).unwrap_or(0);
+            // Who writes has failed, and says why.
+            if self.filled.send(buffer).is_err() {
+                return Err(ErrorKind::Interrupted.into());
+            }
+            let (image, offset) = (self.image, self.at);
+            self.transfer.observer.event(&Event::Progress { image, blob, offset });
+        }
+        Ok(())
     }
 }

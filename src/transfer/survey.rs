@@ -1,13 +1,12 @@
 use std::collections::HashSet;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::plan::{Missing, Plan};
 use super::{Transfer, parallel};
+use crate::endpoint::Sink;
 use crate::error::Result;
 use crate::image::{Descriptor, Digest};
-use crate::reference::Reference;
 
 /// What of a plan is in the sink already.
 #[derive(Default)]
@@ -16,38 +15,68 @@ pub(super) struct Survey {
     pub(super) missing: Missing,
 }
 
-impl Transfer<'_> {
-    /// What of `plan` the sink lacks. Moves nothing.
-    pub fn missing(&self, reference: &Reference, plan: &Plan) -> Result<Missing> {
-        if self.is_done(reference, plan)? {
-            return Ok(Missing::default());
+impl Plan {
+    /// What `sink`, a place that need not be asked, lacks.
+    pub fn missing(&self, sink: &dyn Sink) -> Result<Missing> {
+        let mut missing = Missing::default();
+        for blob in &self.blobs {
+            missing.add(lacks(sink, blob, sink.contains(blob)?, true)?);
         }
-        Ok(self.survey(reference, plan)?.missing)
+        for manifest in &self.manifests {
+            let descriptor = manifest.descriptor();
+            missing.add(lacks(sink, &descriptor, sink.contains(&descriptor)?, false)?);
+        }
+        Ok(missing)
     }
+}
 
-    /// Whether nothing is to be done.
-    pub(super) fn is_done(&self, reference: &Reference, plan: &Plan) -> Result<bool> {
-        self.retrying(reference, || self.sink.is_done(reference, &plan.target))
+impl Missing {
+    fn add(&mut self, lacking: Option<u64>) {
+        if let Some(size) = lacking {
+            self.blobs += 1;
+            self.size = self.size.saturating_add(size);
+        }
+    }
+}
+
+/// How many bytes of `content` are missing; none if it is there.
+fn lacks(
+    sink: &dyn Sink,
+    content: &Descriptor,
+    is_there: bool,
+    is_blob: bool,
+) -> Result<Option<u64>> {
+    let there = match (is_there, is_blob) {
+        (true, _) => return Ok(None),
+        (false, true) => sink.partial_len(content)?,
+        (false, false) => 0,
+    };
+    Ok(Some(content.size.saturating_sub(there)))
+}
+
+impl Transfer<'_> {
+    /// What of `plan` the sink lacks, asked with patience. Moves nothing.
+    pub fn missing(&self, image: &str, plan: &Plan) -> Result<Missing> {
+        Ok(self.survey(image, plan)?.missing)
     }
 
     /// Looks for everything, several at once where looking takes a request.
-    pub(super) fn survey(&self, reference: &Reference, plan: &Plan) -> Result<Survey> {
+    pub(super) fn survey(&self, image: &str, plan: &Plan) -> Result<Survey> {
         let manifests: Vec<Descriptor> = plan.manifests.iter().map(|it| it.descriptor()).collect();
-        let all: Vec<&Descriptor> = plan.blobs.iter().chain(&manifests).collect();
+        let blobs = plan.blobs.iter().map(|blob| (blob, true));
+        let all: Vec<(&Descriptor, bool)> =
+            blobs.chain(manifests.iter().map(|manifest| (manifest, false))).collect();
         let survey = Mutex::new(Ok(Survey::default()));
         let next = AtomicUsize::new(0);
         let look = || {
-            while let Some(content) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let is_blob = !manifests.iter().any(|it| it.digest == content.digest);
-                let found = self.look(reference, content, is_blob);
+            while let Some((content, is_blob)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let is_there = self.retrying(image, || self.sink.contains(content));
+                let lacks = is_there.and_then(|it| lacks(self.sink, content, it, *is_blob));
                 let mut survey = survey.lock().unwrap_or_else(PoisonError::into_inner);
-                match (&mut *survey, found) {
+                match (&mut *survey, lacks) {
                     (Err(_), _) => return,
                     (Ok(survey), Ok(None)) => drop(survey.present.insert(content.digest)),
-                    (Ok(survey), Ok(Some(size))) => {
-                        survey.missing.blobs += 1;
-                        survey.missing.size = survey.missing.size.saturating_add(size);
-                    }
+                    (Ok(survey), Ok(lacking)) => survey.missing.add(lacking),
                     (survey, Err(error)) => *survey = Err(error),
                 }
             }
@@ -57,14 +86,5 @@ impl Transfer<'_> {
             false => look(),
         }
         survey.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How many bytes of `content` are missing; none if it is there.
-    fn look(&self, image: &Reference, content: &Descriptor, is_blob: bool) -> Result<Option<u64>> {
-        if self.retrying(image, || self.sink.contains(content))? {
-            return Ok(None);
-        }
-        let there = if is_blob { self.sink.partial_len(content)? } else { 0 };
-        Ok(Some(content.size.saturating_sub(there)))
     }
 }

@@ -2,9 +2,9 @@ use std::path::{Path, PathBuf};
 
 use crate::support::Windlass;
 
-const COMMANDS: [&str; 15] = [
-    "pull", "push", "list", "inspect", "tag", "remove", "gc", "df", "verify", "digest", "manifest",
-    "tags", "delete", "login", "logout",
+const COMMANDS: [&str; 18] = [
+    "pull", "push", "copy", "export", "import", "list", "inspect", "tag", "remove", "gc", "df",
+    "verify", "digest", "manifest", "tags", "delete", "login", "logout",
 ];
 
 /// Whether `make golden` runs this, which writes what others compare.

@@ -1,12 +1,14 @@
 //! The binary as its users see it: stdout, stderr, exit codes.
 
 mod ask;
+mod copy;
 mod delete;
 mod errors;
 mod help;
 mod keep;
 mod login;
 mod lost;
+mod places;
 mod pull;
 mod signals;
 mod store;

@@ -101,8 +101,7 @@ pub(crate) fn put(store: &Store, name: &str, image: &Image) -> Result<()> {
     }
     let repository = Some(reference.repository().clone());
     let origin = Origin { resolved: digest(image.root()), repository };
-    let root = parsed(image.root());
-    store.name(&reference, &root, &root.descriptor(), &origin)
+    store.name(&reference, &parsed(image.root()).descriptor(), &origin)
 }
 
 pub(crate) fn fill(draft: &dyn Draft, content: &Content) {

@@ -157,15 +157,9 @@ impl Sink for Asked<'_> {
         self.0.put_manifest(manifest)
     }
 
-    fn name(
-        &self,
-        reference: &Reference,
-        root: &Manifest,
-        target: &Descriptor,
-        origin: &Origin,
-    ) -> Result<()> {
+    fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()> {
         self.note("name");
-        self.0.name(reference, root, target, origin)
+        self.0.name(reference, target, origin)
     }
 }
 
