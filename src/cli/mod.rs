@@ -2,12 +2,14 @@
 //! comes of it is printed.
 
 mod answer;
+mod archive;
 mod args;
 mod copy;
 mod df;
 mod digest;
 mod ends;
 mod exit;
+mod export;
 mod failure;
 mod gc;
 mod held;
@@ -90,9 +92,10 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 12] = [
+const COMMANDS: [Entry; 13] = [
     Entry::of::<pull::Pull>(),
     Entry::of::<copy::Copy>(),
+    Entry::of::<export::Export>(),
     Entry::of::<list::List>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<tag::Tag>(),

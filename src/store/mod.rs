@@ -10,12 +10,10 @@ mod file;
 mod find;
 mod finding;
 mod folder;
-mod hashing;
 mod layout;
 mod lock;
 mod names;
 mod partial;
-mod ranges;
 mod read;
 mod record;
 mod repair;
@@ -35,6 +33,7 @@ use partial::Distrusted;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 
+pub use crate::endpoint::Durability;
 pub use change::Removal;
 pub use collect::{Amount, Collected, Collection};
 pub use finding::{Checked, Finding, Problem, Report};
@@ -42,15 +41,6 @@ pub use names::Entry;
 pub use read::Summary;
 pub use repair::Repair;
 pub use usage::Usage;
-
-/// Whether what is stored survives a power cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Everything is on the disk before a name says that it is there.
-    Synced,
-    /// The system writes when it likes. A process that dies still does no harm.
-    Unsynced,
-}
 
 /// Images in a folder, for any number of processes at once.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::partial;
-use super::ranges::{Ranges, Record};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::stream::ranges::{Ranges, Record};
 
 /// A record has at most some dozen ranges; more bytes than this are not one.
 const RECORD_LIMIT: usize = 64 * 1024;

@@ -14,6 +14,7 @@ mod plan;
 mod platforms;
 mod progress;
 mod retry;
+mod send;
 
 use std::io::Read;
 use std::time::Duration;

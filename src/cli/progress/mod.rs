@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `start` | the image is planned | `image`, `blobs` (how many blobs and manifests), `size` (bytes of all), `present` (bytes that were there before) |
 //! | `plan` | `--dry-run`: the image is planned | `image`, `blobs` (how many are missing), `size` (bytes of them) |
+//! | `plan` | `export --dry-run`: the archive is planned | `archive`, `blobs` (how many blobs and manifests), `size` (bytes of the archive) |
 //! | `progress` | bytes of a blob have come, at most 5 times a second for each | `image`, `digest`, `offset` (bytes that are there now), `size` |
 //! | `blob` | a blob or manifest is complete | `image`, `digest`, `offset`, `size`, `present` (whether it was there before) |
 //! | `retry` | something failed and is tried again | `image`, `digest` (`null` for the name itself), `attempt` (failures in a row), `wait` (seconds), `error` |
@@ -19,6 +20,7 @@ mod bars;
 pub(crate) mod check;
 mod json;
 mod plain;
+pub(crate) mod story;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -72,6 +74,19 @@ pub(crate) fn would_move(output: &Output, image: &str, verb: &str, missing: &Mis
             "size": size,
         })),
         _ => output.tell(&format!("would {verb} {image}: {blobs} blobs, {size} bytes")),
+    }
+}
+
+/// Tells what an archive would hold if this were no dry run.
+pub(crate) fn would_write(output: &Output, archive: &str, blobs: usize, size: u64) {
+    match output.progress() {
+        Progress::Json => output.tell_json(&json!({
+            "event": "plan",
+            "archive": archive,
+            "blobs": blobs,
+            "size": size,
+        })),
+        _ => output.tell(&format!("would write {archive}: {blobs} blobs, {size} bytes")),
     }
 }
 
