@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::{Descriptor, Digest, Manifest};
+use crate::image::{Algorithm, Descriptor, Digest, Manifest};
 use crate::reference::{ParseReferenceError, Reference, Repository};
 
 /// A place that images can be read from.
@@ -144,6 +144,22 @@ pub trait Sink: Sync {
             name.parse().map_err(|error: ParseReferenceError| Error::usage(error.to_string()))?;
         self.name(&reference, target, origin)
     }
+
+    /// Does that for each of `names`; where the place can, for all of them or none.
+    fn name_all(&self, names: &[Naming]) -> Result<()> {
+        names.iter().try_for_each(|it| self.name(&it.reference, &it.target, &it.origin))
+    }
+}
+
+/// A name that is to be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Naming {
+    /// The name.
+    pub reference: Reference,
+    /// What it is to mean.
+    pub target: Descriptor,
+    /// Where that came from.
+    pub origin: Origin,
 }
 
 /// Where an image came from.
@@ -166,7 +182,32 @@ pub struct Meaning {
 }
 
 /// What is held as long as it lives.
-pub trait Guard: Send + Sync {}
+pub trait Guard: Send + Sync {
+    /// Holds that content too.
+    fn extend(&self, _content: &[Digest]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A place that also takes content of which only its own bytes tell what it is.
+pub trait Intake: Source + Sink {
+    /// Begins to take `size` bytes that are to be named by their digest of `algorithm`.
+    fn take_in(&self, algorithm: Algorithm, size: u64) -> Result<Box<dyn Unnamed + '_>>;
+}
+
+/// Content being received from its start to its end. Nobody sees it before
+/// [`commit`](Unnamed::commit); dropped before that, nothing is kept.
+pub trait Unnamed {
+    /// Takes the first `len` bytes of `buffer`, and gives a buffer of the same size to go on with.
+    /// Refuses more bytes than were announced.
+    fn take(&mut self, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>>;
+
+    /// The digest of the content, all of which has come.
+    fn digest(&mut self) -> Result<Digest>;
+
+    /// Makes it visible under its digest.
+    fn commit(self: Box<Self>) -> Result<()>;
+}
 
 /// The answer to [`Sink::receive`].
 pub enum Receipt {

@@ -10,7 +10,8 @@
 //!                     v
 //!    Registry -+    Source -> Plan -> Transfer -> Sink     +- Store
 //!    Store    -+    (read)            | retry   (write) ---+- Archive
-//!    Layout   -+                      | pool               +- Layout
+//!    Archive  -+                      | pool               +- Layout
+//!    Layout   -+                      |
 //!                                     | progress
 //! ```
 //!

@@ -1,11 +1,11 @@
-//! Images from any places into one archive.
+//! Archives: opened to be read, and written with images from any places.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
-use windlass::archive::{Contents, FileWriter, Image, Leftover};
-use windlass::endpoint::Source;
+use windlass::archive::{Archive, Contents, FileWriter, Found, Image, Leftover};
+use windlass::endpoint::{Intake, Source};
 use windlass::error::{Context as _, Error};
 use windlass::image::Platform;
 use windlass::reference::Reference;
@@ -13,8 +13,9 @@ use windlass::transfer::{Plan, Transfer};
 
 use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
+use crate::cli::progress::read::Reading;
 use crate::cli::progress::story::Story;
-use crate::cli::stored;
+use crate::cli::{Context, stored};
 
 /// How many bytes are written to a pipe at a time.
 const BUFFER: usize = 64 * 1024;
@@ -31,13 +32,13 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// What is meant by `text`, a path or `-`.
-    pub(crate) fn parse(text: &str) -> Target {
-        let is_pipe = || fs::metadata(text).is_ok_and(|it| !it.is_file() && !it.is_dir());
-        match text {
-            "-" | "/dev/stdout" => Target::Stdout,
-            _ if is_pipe() => Target::Pipe(text.into()),
-            _ => Target::File(text.into()),
+    /// What is meant by `path`, which may be `-`.
+    pub(crate) fn of(path: &Path) -> Target {
+        let is_pipe = || fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir());
+        match path.to_str() {
+            Some("-" | "/dev/stdout") => Target::Stdout,
+            _ if is_pipe() => Target::Pipe(path.into()),
+            _ => Target::File(path.into()),
         }
     }
 
@@ -48,6 +49,37 @@ impl Target {
             Target::Pipe(path) | Target::File(path) => format!("`{}`", path.display()),
         }
     }
+}
+
+/// Opens the archive at `path`, or on stdin if that is `-`. What cannot be read where it lies goes
+/// into `store`.
+pub(crate) fn open<'a>(
+    context: &Context,
+    path: &Path,
+    store: Option<&'a dyn Intake>,
+) -> Result<Archive<'a>, Failure> {
+    let reading = Reading::new(&context.output);
+    let watch = |more| {
+        reading.reached(more);
+        context.interrupt.check()
+    };
+    let stream = if path == Path::new("-") {
+        None
+    } else {
+        match Archive::open(path, &watch)? {
+            Found::Archive(archive) => return Ok(*archive),
+            Found::Stream(file) => Some(file),
+        }
+    };
+    let Some(store) = store else {
+        let message = "expected a file that is not compressed, or a folder: all else is read only \
+                       once";
+        return Err(Failure::usage(message).help("`windlass import` takes it into the store"));
+    };
+    Ok(match stream {
+        Some(file) => Archive::take_in(file, store, &watch)?,
+        None => Archive::take_in(io::stdin().lock(), store, &watch)?,
+    })
 }
 
 /// An image that is to be in an archive.

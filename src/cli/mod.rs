@@ -4,6 +4,7 @@
 mod answer;
 mod archive;
 mod args;
+mod carry;
 mod copy;
 mod df;
 mod digest;
@@ -15,6 +16,7 @@ mod gc;
 mod held;
 mod help;
 mod human;
+mod import;
 mod inspect;
 mod list;
 mod lists;
@@ -36,6 +38,7 @@ mod tag;
 mod tags;
 mod values;
 mod verify;
+mod verify_archive;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -92,10 +95,11 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 13] = [
+const COMMANDS: [Entry; 14] = [
     Entry::of::<pull::Pull>(),
     Entry::of::<copy::Copy>(),
     Entry::of::<export::Export>(),
+    Entry::of::<import::Import>(),
     Entry::of::<list::List>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<tag::Tag>(),

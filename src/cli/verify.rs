@@ -12,7 +12,7 @@ use crate::cli::failure::Failure;
 use crate::cli::options::Group;
 use crate::cli::progress::check::Checking;
 use crate::cli::remote::Registries;
-use crate::cli::{Command, Context, human, place, progress, stored};
+use crate::cli::{Command, Context, human, place, progress, stored, verify_archive};
 
 /// Read all that is in the store, and say what of it is wrong or missing. With --repair, fetch
 /// that again from where it came from.
@@ -20,10 +20,15 @@ use crate::cli::{Command, Context, human, place, progress, stored};
 #[argh(subcommand, name = "verify", help_triggers("-h", "--help"))]
 #[argh(example = "windlass verify")]
 #[argh(example = "windlass verify --repair alpine:3.20")]
+#[argh(example = "windlass verify --archive images.tar")]
 pub(crate) struct Verify {
     /// fetch again what is wrong or missing, and nothing else
     #[argh(switch)]
     repair: bool,
+
+    /// read FILE instead of the store, an archive that may be compressed; - is stdin
+    #[argh(option, arg_name = "FILE")]
+    archive: Option<String>,
 
     /// names of images in the store; all of it otherwise, with what no name leads to
     #[argh(positional, arg_name = "NAME")]
@@ -47,6 +52,13 @@ impl Command for Verify {
         if !matches!(context.settings.platforms(), Platforms::Host) {
             return Err(Failure::usage("all that is stored of an image is verified")
                 .help("leave out --platform and --all-platforms"));
+        }
+        if let Some(file) = &self.archive {
+            if self.repair || !self.names.is_empty() {
+                let message = "--archive: all of it is verified, and nothing of the store";
+                return Err(Failure::usage(message).help("leave out --repair and NAME"));
+            }
+            return verify_archive::run(context, file);
         }
         let names: Vec<&str> = self.names.iter().map(|it| place::in_store(it)).collect();
         let store = stored::open(context)?;

@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::io::Write;
 
 use super::Durability;
@@ -62,7 +63,10 @@ pub(super) const UNSYNCED: &str = "unsynced";
 ///
 /// The lock is the process's own and the kernel releases it, so a lease whose lock can be taken
 /// belongs to nobody. The list is written under the shared [`SweepLock`].
-pub(super) struct Lease(#[expect(dead_code, reason = "dropping it ends the lease")] Temporary);
+pub(super) struct Lease {
+    file: Temporary,
+    layout: Layout,
+}
 
 impl Lease {
     pub(super) fn take(
@@ -80,8 +84,16 @@ impl Lease {
             .file
             .write_all(list.as_bytes())
             .context(|| format!("writing `{}`", lease.path().display()))?;
-        Ok(Lease(lease))
+        Ok(Lease { file: lease, layout: layout.clone() })
     }
 }
 
-impl Guard for Lease {}
+impl Guard for Lease {
+    fn extend(&self, content: &[Digest]) -> Result<()> {
+        let _sweep = SweepLock::shared(&self.layout)?;
+        let list: String = content.iter().map(|digest| format!("{digest}\n")).collect();
+        let mut file: &File = &self.file.file;
+        file.write_all(list.as_bytes())
+            .context(|| format!("writing `{}`", self.file.path().display()))
+    }
+}

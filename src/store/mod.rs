@@ -22,6 +22,7 @@ mod scrub;
 mod settle;
 mod sweep;
 mod tree;
+mod unnamed;
 mod usage;
 mod write;
 

@@ -300,7 +300,7 @@ fn identity(path: &Path, size: u64) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-fn clone(file: &Locked, path: &Path) -> Result<File> {
+pub(super) fn clone(file: &Locked, path: &Path) -> Result<File> {
     file.try_clone().context(|| format!("opening `{}`", path.display()))
 }
 

@@ -5,10 +5,10 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use super::lock::{IndexLock, Lease};
-use super::names::{self, Note};
+use super::names::{self, Names, Note};
 use super::partial::{Claimed, Partial};
 use super::{Durability, Store, file, sweep};
-use crate::endpoint::{Guard, Meaning, Origin, Receipt, Sink, Source};
+use crate::endpoint::{Guard, Meaning, Naming, Origin, Receipt, Sink, Source};
 use crate::error::{Context, Error, Result};
 use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest};
 use crate::printable::printable;
@@ -84,7 +84,7 @@ impl Store {
     }
 
     /// The folder for blobs of `algorithm` is made when the first one comes.
-    fn prepare_algorithm(&self, algorithm: Algorithm) -> Result<()> {
+    pub(super) fn prepare_algorithm(&self, algorithm: Algorithm) -> Result<()> {
         let folder = self.layout.blobs_of(algorithm);
         if folder.is_dir() { Ok(()) } else { file::create_folder(&folder, 0o755, self.durability) }
     }
@@ -202,9 +202,39 @@ impl Sink for Store {
     }
 
     fn name_as(&self, name: &str, target: &Descriptor, origin: &Origin) -> Result<()> {
-        let naming = || format!("naming {}", printable(name));
+        self.name_each(&[(name.to_owned(), target, origin)])
+    }
+
+    fn name_all(&self, names: &[Naming]) -> Result<()> {
+        let names = names.iter().map(|it| (it.reference.name(), &it.target, &it.origin));
+        self.name_each(&names.collect::<Vec<_>>())
+    }
+}
+
+impl Store {
+    /// Gives all of these names, or none.
+    fn name_each(&self, names: &[(String, &Descriptor, &Origin)]) -> Result<()> {
+        let Some((first, ..)) = names.first() else { return Ok(()) };
+        let naming = || match names.len() {
+            1 => format!("naming {}", printable(first)),
+            count => format!("naming {count} images"),
+        };
         self.sync_blobs().context(naming)?;
-        let summary = self.summary_of(target).context(naming)?;
+        let noted = names.iter().map(|(_, target, origin)| self.note(target, origin));
+        let noted = noted.collect::<Result<Vec<_>>>().context(naming)?;
+        let set = |index: &mut Names<'_>| {
+            let mut changed = false;
+            for ((name, ..), (target, note)) in names.iter().zip(&noted) {
+                changed |= index.set(name, target, note)?;
+            }
+            Ok(changed)
+        };
+        self.change_names(set).context(naming)
+    }
+
+    /// What is to be said of an image beside its name.
+    fn note(&self, target: &Descriptor, origin: &Origin) -> Result<(Descriptor, Note)> {
+        let summary = self.summary_of(target)?;
         let mut target = target.clone();
         if !target.media_type.is_index() {
             target.platform = summary.platforms.first().cloned();
@@ -214,6 +244,6 @@ impl Sink for Store {
             origin: origin.repository.as_ref().map(ToString::to_string),
             summary,
         };
-        self.change_names(|names| names.set(name, &target, &note)).context(naming)
+        Ok((target, note))
     }
 }

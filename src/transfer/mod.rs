@@ -15,6 +15,7 @@ mod platforms;
 mod progress;
 mod retry;
 mod send;
+mod together;
 
 use std::io::Read;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub use plan::{Missing, Plan};
 pub use platforms::Platforms;
 pub use progress::{Event, Observer};
 pub use retry::Retry;
+pub use together::Together;
 
 /// How images are moved from one place to another.
 pub struct Transfer<'a> {

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::Windlass;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "pull", "copy", "export", "list", "inspect", "tag", "remove", "gc", "df", "verify", "digest",
     "manifest", "tags",
 ];

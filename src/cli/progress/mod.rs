@@ -11,6 +11,7 @@
 //! | `blob` | a blob or manifest is complete | `image`, `digest`, `offset`, `size`, `present` (whether it was there before) |
 //! | `retry` | something failed and is tried again | `image`, `digest` (`null` for the name itself), `attempt` (failures in a row), `wait` (seconds), `error` |
 //! | `done` | the image is complete and named | `image`, `digest` (that the name has where it came from) |
+//! | `read` | an archive comes from a pipe, or compressed | `offset` (bytes that were read) |
 //! | `log` | windlass has something else to say | `level` (`error`, `warning`, `info`, ...), `message` |
 //!
 //! An error is the object that `--json` gives, which has `error` and no `event`. Whoever reads them
@@ -20,6 +21,7 @@ mod bars;
 pub(crate) mod check;
 mod json;
 mod plain;
+pub(crate) mod read;
 pub(crate) mod story;
 
 use std::collections::HashMap;
