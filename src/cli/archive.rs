@@ -112,9 +112,8 @@ impl<'a> Archiving<'a> {
     /// Takes one more, of which `source` has what `plan` lists; one of that very name and content
     /// is there once.
     pub(crate) fn add(&mut self, name: &Reference, source: &'a dyn Source, plan: Plan) {
-        let is_same = |it: &Planned<'_>| {
-            it.name.name() == name.name() && it.plan.target() == plan.target()
-        };
+        let is_same =
+            |it: &Planned<'_>| it.name.name() == name.name() && it.plan.target() == plan.target();
         if !self.images.iter().any(is_same) {
             self.images.push(Planned { name: name.clone(), source, plan });
         }

@@ -17,10 +17,7 @@ pub(crate) struct Story<'a> {
 
 impl<'a> Story<'a> {
     /// Of `images` in the order of the archive.
-    pub(crate) fn new(
-        observer: &'a dyn Observer,
-        images: Vec<(String, &'a Plan)>,
-    ) -> Story<'a> {
+    pub(crate) fn new(observer: &'a dyn Observer, images: Vec<(String, &'a Plan)>) -> Story<'a> {
         let (mut owners, mut configs) = (HashMap::new(), HashSet::new());
         for (index, (_, plan)) in images.iter().enumerate() {
             for blob in plan.blobs() {
