@@ -1,14 +1,15 @@
 //! Archives: opened to be read, and written with images from any places.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::path::{Path, PathBuf};
 
-use windlass::archive::{Archive, Contents, FileWriter, Found, Image, Leftover};
+use windlass::archive::{Archive, Contents, FileWriter, Found, Image, Leftover, NewFile};
 use windlass::endpoint::{Intake, Source};
 use windlass::error::{Context as _, Error};
 use windlass::image::Platform;
 use windlass::reference::Reference;
+use windlass::stream::compression::{Compress, Compression};
 use windlass::transfer::{Plan, Transfer};
 
 use crate::cli::ends::Ends;
@@ -129,18 +130,33 @@ impl<'a> Archiving<'a> {
         Contents::of(&images, &preferred)
     }
 
-    /// Writes it to `target`. When that fails, a file has not changed, and what went into a pipe
-    /// has no end.
-    pub(crate) fn write(&mut self, target: &Target) -> Result<(), Failure> {
+    /// Writes it to `target`, compressed that way. When that fails, a file has not changed, and
+    /// what went into a pipe has no end.
+    pub(crate) fn write(
+        &mut self,
+        target: &Target,
+        compression: Compression,
+    ) -> Result<(), Failure> {
         let contents = self.contents()?;
+        let durability = stored::durability(&self.ends.context.settings);
         // As they lie in the archive.
         self.images.sort_by_cached_key(|image| image.name.name());
         match target {
-            Target::Stdout => self.stream(&contents, self.ends.context.output.pipe()?, target),
+            Target::Stdout => {
+                let pipe = self.ends.context.output.pipe()?;
+                self.stream(&contents, pipe, target, compression).map(drop)
+            }
             Target::Pipe(path) => {
                 let opened = File::options().write(true).open(path);
                 let pipe = opened.context(|| format!("opening {}", target.shown()))?;
-                self.stream(&contents, pipe, target)
+                self.stream(&contents, pipe, target, compression).map(drop)
+            }
+            Target::File(path) if compression != Compression::None => {
+                // How large it will be nobody knows.
+                let file = NewFile::create(path, 0)?;
+                self.watch(file.leftover());
+                let file = self.stream(&contents, file, target, compression)?;
+                Ok(file.commit(durability)?)
             }
             Target::File(path) => {
                 let file = FileWriter::create(path, contents)?;
@@ -148,27 +164,24 @@ impl<'a> Archiving<'a> {
                 for image in &self.images {
                     self.ends.transfer(image.source, &file).run(&image.name, &image.plan)?;
                 }
-                Ok(file.commit(stored::durability(&self.ends.context.settings))?)
+                Ok(file.commit(durability)?)
             }
         }
     }
 
-    fn stream(&self, contents: &Contents, out: File, target: &Target) -> Result<(), Failure> {
-        let mut out = BufWriter::with_capacity(BUFFER, out);
-        self.write_all(contents, &mut out, &target.shown())?;
-        Ok(())
-    }
-
-    /// The whole archive, in order.
-    fn write_all(
+    /// The whole archive in order, to `out`, which is given back.
+    fn stream<W: Write>(
         &self,
         contents: &Contents,
-        out: &mut dyn Write,
-        place: &str,
-    ) -> Result<(), Failure> {
+        out: W,
+        target: &Target,
+        compression: Compression,
+    ) -> Result<W, Failure> {
+        let place = target.shown();
         let images = self.images.iter().map(|it| (it.name.name(), &it.plan)).collect();
         let mut story = Story::new(self.ends.observer(), images);
-        contents.write(out, place, |blob, out| {
+        let mut out = Compress::new(BufWriter::with_capacity(BUFFER, out), compression)?;
+        contents.write(&mut out, &place, |blob, out| {
             let observer = story.about(blob);
             let source = self.images[story.owner(blob)].source;
             let transfer = Transfer { observer, ..self.ends.transfer(source, &()) };
@@ -176,8 +189,13 @@ impl<'a> Archiving<'a> {
             story.sent(blob);
             Ok(())
         })?;
+        let ended = out.finish().and_then(|out| {
+            let flushed = out.into_inner();
+            Ok(flushed.map_err(IntoInnerError::into_error)?)
+        });
+        let out = ended.context(|| format!("writing {place}"))?;
         story.end();
-        Ok(())
+        Ok(out)
     }
 
     /// Lets a signal remove what is unfinished.

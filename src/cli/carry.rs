@@ -3,6 +3,7 @@
 use windlass::image::Digest;
 use windlass::reference::Reference;
 use windlass::store::Store;
+use windlass::stream::compression::Compression;
 use windlass::transfer::{Plan, Platforms};
 
 use crate::cli::answer::Image;
@@ -33,6 +34,8 @@ pub(crate) struct Carrying<'a> {
     /// What was done, when something is told of it.
     pub(crate) verb: &'static str,
     pub(crate) dry_run: bool,
+    /// Of an archive as a whole.
+    pub(crate) compression: Compression,
 }
 
 impl Carrying<'_> {
@@ -93,7 +96,7 @@ impl Carrying<'_> {
             let (count, size) = (contents.count(), contents.size());
             progress::would_write(&self.ends.context.output, &target.shown(), count, size);
         } else {
-            archiving.write(target)?;
+            archiving.write(target, self.compression)?;
         }
         Ok(carried)
     }

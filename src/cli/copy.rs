@@ -2,6 +2,7 @@ use std::str::FromStr;
 
 use argh::{ArgsInfo, FromArgs};
 use windlass::reference::Repository;
+use windlass::stream::compression::Compression;
 
 use crate::cli::carry::{Carried, Carrying, Item};
 use crate::cli::ends::{End, Ends};
@@ -125,7 +126,8 @@ impl Copying<'_> {
         let start = &start;
         let item = |(image, name)| Item { start, image, name };
         let items: Vec<Item<'_>> = images.into_iter().map(item).collect();
-        let carrying = Carrying { ends: &self.ends, verb: "copy", dry_run };
+        let carrying =
+            Carrying { ends: &self.ends, verb: "copy", dry_run, compression: Compression::None };
         let answer = |carried: &Carried| carried.answer(&self.ends.context.output);
         match &goal.end {
             End::Store(store) => {

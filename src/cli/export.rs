@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
 use windlass::error::ErrorKind;
+use windlass::stream::compression::Compression;
 
 use crate::cli::archive::Target;
 use crate::cli::carry::{Carried, Carrying, Item};
@@ -10,6 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::lists::DigestFile;
 use crate::cli::options::Group;
 use crate::cli::place::{self, Place};
+use crate::cli::values::CompressedBy;
 use crate::cli::{Command, Context};
 
 /// Write images from the store into one tar file, which docker, podman, containerd, skopeo, regctl
@@ -30,6 +32,10 @@ pub(crate) struct Export {
     /// export all that is in the store
     #[argh(switch)]
     all: bool,
+
+    /// compress the whole: gzip or zstd. Layers are compressed mostly, so it gains little
+    #[argh(option, arg_name = "HOW")]
+    compress: Option<CompressedBy>,
 
     /// only say what would be written
     #[argh(switch)]
@@ -82,7 +88,11 @@ impl Export {
         let named = goal.name_all(images)?.into_iter().zip(of);
         let items: Vec<Item<'_>> =
             named.map(|((image, name), of)| Item { start: &starts[of], image, name }).collect();
-        let carrying = Carrying { ends: &ends, verb: "export", dry_run: self.dry_run };
+        let compression = self.compress.map_or(Compression::None, |it| it.0);
+        if self.compress.is_some() && matches!(goal.end, End::Store(_)) {
+            return Err(Failure::usage("--compress: a layout is not compressed"));
+        }
+        let carrying = Carrying { ends: &ends, verb: "export", dry_run: self.dry_run, compression };
         let mut digests = Vec::new();
         let mut answer = |carried: Carried| {
             digests.push(carried.digest);
