@@ -8,7 +8,7 @@ use windlass::transfer::{Plan, Platforms};
 
 use crate::cli::answer::Image;
 use crate::cli::archive::{Archiving, Target};
-use crate::cli::ends::{Ends, Found, Start};
+use crate::cli::ends::{Ends, Found, Goal, Start};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::{human, progress};
@@ -18,6 +18,8 @@ pub(crate) struct Item<'s> {
     pub(crate) start: &'s Start<'s>,
     pub(crate) image: Found,
     pub(crate) name: String,
+    /// Where it is, as it is told.
+    pub(crate) shown: String,
 }
 
 /// What was carried, or would have been.
@@ -31,7 +33,7 @@ pub(crate) struct Carried {
 /// How images are carried.
 pub(crate) struct Carrying<'a> {
     pub(crate) ends: &'a Ends<'a>,
-    /// What was done, when something is told of it.
+    /// What is done: `copy`.
     pub(crate) verb: &'static str,
     pub(crate) dry_run: bool,
     /// Of an archive as a whole.
@@ -47,9 +49,20 @@ impl Carrying<'_> {
         }
     }
 
+    /// The step in which something went wrong.
+    fn doing(&self, what: &str) -> String {
+        format!("{}ing {what}", self.verb)
+    }
+
     /// Takes one image into a store or a layout, or only says what would move.
-    pub(crate) fn into_store(&self, item: &Item<'_>, store: &Store) -> Result<Carried, Failure> {
-        let Item { start, image, name } = item;
+    pub(crate) fn bring(&self, item: &Item<'_>, store: &Store) -> Result<Carried, Failure> {
+        let plan = self.bring_it(item, store);
+        let plan = plan.map_err(|failure| failure.context(self.doing(&item.shown)))?;
+        Ok(Carried::of(item, &plan))
+    }
+
+    fn bring_it(&self, item: &Item<'_>, store: &Store) -> Result<Plan, Failure> {
+        let Item { start, image, name, .. } = item;
         let source = start.source()?;
         let transfer = self.ends.transfer(source.get(), store);
         let explain = |error| start.explain(error);
@@ -61,11 +74,11 @@ impl Carrying<'_> {
             let _guard = start.protect(&content(&plan));
             transfer.run_as(name, &plan).map_err(explain)?;
         }
-        Ok(Carried::of(item, &plan))
+        Ok(plan)
     }
 
     /// Writes all of them into one archive, or only says what would be written.
-    pub(crate) fn into_archive(
+    pub(crate) fn write(
         &self,
         items: &[Item<'_>],
         target: &Target,
@@ -78,10 +91,10 @@ impl Carrying<'_> {
         let mut carried = Vec::new();
         let mut guards = Vec::new();
         for (item, source) in items.iter().zip(&sources) {
-            let Item { start, image, name } = item;
+            let Item { start, image, name, shown } = item;
             let transfer = self.ends.transfer(source.get(), &());
             let plan = image.plan(&transfer, name, &self.platforms());
-            let plan = plan.map_err(|error| start.explain(error))?;
+            let plan = plan.map_err(|error| start.explain(error).context(self.doing(shown)))?;
             carried.push(Carried::of(item, &plan));
             if !self.dry_run {
                 guards.push(start.protect(&content(&plan)));
@@ -96,7 +109,12 @@ impl Carrying<'_> {
             let (count, size) = (contents.count(), contents.size());
             progress::would_write(&self.ends.context.output, &target.shown(), count, size);
         } else {
-            archiving.write(target, self.compression)?;
+            let written = archiving.write(target, self.compression);
+            let step = || match items {
+                [only] => self.doing(&only.shown),
+                several => self.doing(&format!("{} images", several.len())),
+            };
+            written.map_err(|failure| failure.context(step()))?;
         }
         Ok(carried)
     }
@@ -118,21 +136,15 @@ impl Carried {
 }
 
 impl Carried {
-    /// Answers with it.
-    pub(crate) fn answer(&self, output: &Output) -> Result<(), Failure> {
-        match output.is_json() {
-            true => output.answer_json(&self.image)?,
-            false => output.answer(&self.line)?,
+    /// Answers with it: on stderr, if stdout has what went to `goal`.
+    pub(crate) fn answer(&self, output: &Output, goal: &Goal) -> Result<(), Failure> {
+        match (goal.is_stdout(), output.is_json()) {
+            (true, true) => output.answer_json_aside(&self.image),
+            (true, false) => output.answer_aside(&self.line),
+            (false, true) => output.answer_json(&self.image)?,
+            (false, false) => output.answer(&self.line)?,
         }
         Ok(())
-    }
-
-    /// Tells it on stderr, because stdout has something else.
-    pub(crate) fn answer_aside(&self, output: &Output) {
-        match output.is_json() {
-            true => output.answer_json_aside(&self.image),
-            false => output.answer_aside(&self.line),
-        }
     }
 }
 

@@ -124,22 +124,22 @@ impl Copying<'_> {
         let images = start.images().and_then(|images| goal.name_all(images)).map_err(copying);
         let Some(images) = self.several.pass(images, only)? else { return Ok(()) };
         let start = &start;
-        let item = |(image, name)| Item { start, image, name };
+        let item = |(image, name)| Item { start, shown: start.shown(&image), image, name };
         let items: Vec<Item<'_>> = images.into_iter().map(item).collect();
         let carrying =
             Carrying { ends: &self.ends, verb: "copy", dry_run, compression: Compression::None };
-        let answer = |carried: &Carried| carried.answer(&self.ends.context.output);
+        let answer = |carried: &Carried| carried.answer(&self.ends.context.output, &goal);
         match &goal.end {
             End::Store(store) => {
                 let is_only = only && items.len() == 1;
                 for item in &items {
-                    let carried = carrying.into_store(item, store);
+                    let carried = carrying.bring(item, store);
                     let carried = carried.and_then(|it| answer(&it).map(|()| it.digest));
-                    self.several.take(carried.map_err(copying), is_only)?;
+                    self.several.take(carried, is_only)?;
                 }
             }
             End::Archive(target) => {
-                let carried = carrying.into_archive(&items, target).map_err(copying);
+                let carried = carrying.write(&items, target);
                 for one in self.several.pass(carried, only)?.unwrap_or_default() {
                     let answered = answer(&one).map(|()| one.digest);
                     self.several.take(answered, only)?;

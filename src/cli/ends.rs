@@ -115,8 +115,11 @@ impl<'a> Ends<'a> {
             Place::Layout(path, _) => End::Store(Store::layout(path, durability)?),
             Place::Archive(path, _) => End::Archive(Target::of(path)),
         };
-        if let (End::Store(store), false) = (&end, dry_run) {
-            store.writable()?;
+        match &end {
+            _ if dry_run => {}
+            End::Store(store) => store.writable()?,
+            End::Archive(Target::Stdout) => drop(self.context.output.pipe()?),
+            End::Archive(_) => {}
         }
         Ok(Goal { place: place.clone(), end })
     }
@@ -226,6 +229,20 @@ impl<'g> Start<'g> {
         Ok(found.into_iter().map(Found::of).collect())
     }
 
+    /// Where `image` is, as it can be typed.
+    pub(crate) fn shown(&self, image: &Found) -> String {
+        match (&self.place, &image.name) {
+            (Place::Store(None), Some(name)) => Place::Store(Some(name.clone())).to_string(),
+            (Place::Archive(path, None), Some(name)) => {
+                Place::Archive(path.clone(), Some(name.clone())).to_string()
+            }
+            (Place::Layout(path, None), Some(name)) => {
+                Place::Layout(path.clone(), Some(name.clone())).to_string()
+            }
+            (place, _) => place.to_string(),
+        }
+    }
+
     /// The one image that the place means.
     pub(crate) fn image(&self) -> Result<Found, Failure> {
         let held: Vec<Held> = match (&self.opened, self.place.name()) {
@@ -285,7 +302,11 @@ impl Reading<'_> {
 }
 
 fn nothing_in(place: &Place) -> Failure {
-    Error::not_found(format!("there is no image in `{place}`")).into()
+    let message = match place {
+        Place::Store(None) => "there is nothing in the store".to_owned(),
+        place => format!("there is no image in `{place}`"),
+    };
+    Error::not_found(message).into()
 }
 
 impl Found {
@@ -316,6 +337,11 @@ impl Found {
 }
 
 impl Goal {
+    /// Whether what goes there goes to stdout.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self.end, End::Archive(Target::Stdout))
+    }
+
     /// Where what can be read but once may go before it has a name.
     pub(crate) fn intake(&self) -> Option<&Store> {
         match &self.end {
@@ -324,15 +350,20 @@ impl Goal {
         }
     }
 
-    /// What `image` will be called.
+    /// What `image` will be called, which may be one of `several`.
     ///
     /// # Errors
     ///
     /// If it has no name that can be kept there.
-    fn name_for(&self, image: &Found) -> Result<String, Failure> {
+    fn name_for(&self, image: &Found, several: bool) -> Result<String, Failure> {
         let place = &self.place;
-        let advice = || format!("say how to name it: {}:NAME", place.whole().trim_end_matches(':'));
-        let nameless = |why: String| Failure::usage(why).help(advice());
+        let named = format!("{}:NAME", place.whole().trim_end_matches(':'));
+        let nameless = |why: String| {
+            Failure::usage(why).help(match several {
+                false => format!("say how to name it: {named}"),
+                true => format!("take it alone and say how to name it: {named}"),
+            })
+        };
         let name = match (place.name(), image.name.as_deref()) {
             (Some(name), _) | (None, Some(name)) => name,
             (None, None) => return Err(nameless("the image has no name".into())),
@@ -361,10 +392,11 @@ impl Goal {
             let advice = format!("name one, or take all to {}", self.place.whole());
             return Err(Failure::usage(message).help(advice));
         }
+        let several = images.len() > 1;
         let mut named: Vec<(Found, String)> = Vec::new();
         let mut known = HashMap::new();
         for image in images {
-            let name = self.name_for(&image)?;
+            let name = self.name_for(&image, several)?;
             let digest = image.descriptor().map(|it| it.digest);
             if known.insert(name.clone(), digest).is_some_and(|other| other != digest) {
                 return Err(Failure::usage(format!("several images would be called `{name}`")));

@@ -1,10 +1,8 @@
 use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
-use windlass::error::ErrorKind;
 use windlass::stream::compression::Compression;
 
-use crate::cli::archive::Target;
 use crate::cli::carry::{Carried, Carrying, Item};
 use crate::cli::ends::{End, Ends, Found, Start};
 use crate::cli::failure::Failure;
@@ -56,23 +54,10 @@ impl Command for Export {
         &[Group::Transfer, Group::Patience, Group::Connection, Group::Global];
 
     fn run(self, context: &Context) -> Result<(), Failure> {
-        self.export(context).map_err(|failure| match failure.error().kind() {
-            ErrorKind::Usage(_) => failure,
-            _ => failure.context("exporting"),
-        })
-    }
-}
-
-impl Export {
-    fn export(&self, context: &Context) -> Result<(), Failure> {
         let to = self.to()?;
         let from = self.from()?;
         let ends = Ends::new(context, [])?;
         let goal = ends.goal(&to, self.dry_run)?;
-        let is_aside = matches!(goal.end, End::Archive(Target::Stdout));
-        if is_aside && !self.dry_run {
-            context.output.pipe()?;
-        }
         let digest_file = match &self.digestfile {
             Some(path) if !self.dry_run => Some(DigestFile::create(path)?),
             _ => None,
@@ -80,14 +65,21 @@ impl Export {
         let mut starts = Vec::new();
         let mut found = Vec::new();
         for place in &from {
-            let start = Start::local(context, place)?;
-            found.extend(start.images()?.into_iter().map(|image| (starts.len(), image)));
+            let exporting = |failure: Failure| failure.context("exporting");
+            let start = Start::local(context, place).map_err(exporting)?;
+            let images = start.images().map_err(exporting)?;
+            found.extend(images.into_iter().map(|image| (starts.len(), image)));
             starts.push(start);
         }
         let (of, images): (Vec<usize>, Vec<Found>) = found.into_iter().unzip();
         let named = goal.name_all(images)?.into_iter().zip(of);
-        let items: Vec<Item<'_>> =
-            named.map(|((image, name), of)| Item { start: &starts[of], image, name }).collect();
+        let item = |((image, name), of): ((Found, String), usize)| Item {
+            start: &starts[of],
+            image,
+            shown: name.clone(),
+            name,
+        };
+        let items: Vec<Item<'_>> = named.map(item).collect();
         let compression = self.compress.map_or(Compression::None, |it| it.0);
         if self.compress.is_some() && matches!(goal.end, End::Store(_)) {
             return Err(Failure::usage("--compress: a layout is not compressed"));
@@ -96,23 +88,21 @@ impl Export {
         let mut digests = Vec::new();
         let mut answer = |carried: Carried| {
             digests.push(carried.digest);
-            match is_aside {
-                true => carried.answer_aside(&context.output),
-                false => carried.answer(&context.output)?,
-            }
-            Ok::<_, Failure>(())
+            carried.answer(&context.output, &goal)
         };
         match &goal.end {
             End::Archive(target) => {
-                carrying.into_archive(&items, target)?.into_iter().try_for_each(answer)?;
+                carrying.write(&items, target)?.into_iter().try_for_each(answer)?;
             }
             End::Store(store) => {
-                items.iter().try_for_each(|item| answer(carrying.into_store(item, store)?))?;
+                items.iter().try_for_each(|item| answer(carrying.bring(item, store)?))?;
             }
         }
         Ok(digest_file.map_or(Ok(()), |file| file.commit(&digests))?)
     }
+}
 
+impl Export {
     fn to(&self) -> Result<Place, Failure> {
         match self.output.as_deref() {
             None => Err(Failure::usage("expected -o FILE, got none").help(OUTPUT)),

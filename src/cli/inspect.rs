@@ -129,8 +129,15 @@ fn planned(context: &Context, content: &Content<'_>, found: &Found) -> Result<Im
         Document::Image(image) => Some(config_of(content, image)),
         Document::Index(_) => None,
     });
-    let created = config.transpose()?.flatten().and_then(|config| config.created);
-    Ok(Image { name: found.name.clone(), created, ..Image::planned(name, &plan) })
+    let config = config.transpose()?.flatten();
+    let mut image = Image::planned(name, &plan);
+    image.name.clone_from(&found.name);
+    if image.platform.is_none() && image.platforms.is_empty() {
+        let platform = config.as_ref().and_then(|config| config.platform());
+        image.platform = platform.as_ref().map(Platform::to_string);
+    }
+    image.created = config.and_then(|config| config.created);
+    Ok(image)
 }
 
 /// The image for `wanted`, of those that `manifest` leads to; `known` is for which it is itself,
