@@ -147,15 +147,15 @@ pub trait Sink: Sync {
 
     /// Does that for each of `names`; where the place can, for all of them or none.
     fn name_all(&self, names: &[Naming]) -> Result<()> {
-        names.iter().try_for_each(|it| self.name(&it.reference, &it.target, &it.origin))
+        names.iter().try_for_each(|it| self.name_as(&it.name, &it.target, &it.origin))
     }
 }
 
 /// A name that is to be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Naming {
-    /// The name.
-    pub reference: Reference,
+    /// The name, as it stands.
+    pub name: String,
     /// What it is to mean.
     pub target: Descriptor,
     /// Where that came from.

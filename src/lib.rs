@@ -9,9 +9,9 @@
 //!  text -> Reference -+
 //!                     v
 //!    Registry -+    Source -> Plan -> Transfer -> Sink     +- Store
-//!    Store    -+    (read)            | retry   (write) ---+- Archive
-//!    Archive  -+                      | pool               +- Layout
-//!    Layout   -+                      |
+//!    Store    -+    (read)            | retry   (write) ---+- Layout
+//!    Layout   -+                      | pool               +- Archive
+//!    Archive  -+                      |
 //!                                     | progress
 //! ```
 //!

@@ -202,38 +202,34 @@ impl Sink for Store {
     }
 
     fn name_as(&self, name: &str, target: &Descriptor, origin: &Origin) -> Result<()> {
-        self.name_each(&[(name.to_owned(), target, origin)])
+        let (name, target, origin) = (name.to_owned(), target.clone(), origin.clone());
+        self.name_all(&[Naming { name, target, origin }])
     }
 
     fn name_all(&self, names: &[Naming]) -> Result<()> {
-        let names = names.iter().map(|it| (it.reference.name(), &it.target, &it.origin));
-        self.name_each(&names.collect::<Vec<_>>())
-    }
-}
-
-impl Store {
-    /// Gives all of these names, or none.
-    fn name_each(&self, names: &[(String, &Descriptor, &Origin)]) -> Result<()> {
-        let Some((first, ..)) = names.first() else { return Ok(()) };
+        let Some(first) = names.first() else { return Ok(()) };
         let naming = || match names.len() {
-            1 => format!("naming {}", printable(first)),
+            1 => format!("naming {}", printable(&first.name)),
             count => format!("naming {count} images"),
         };
         self.sync_blobs().context(naming)?;
-        let noted = names.iter().map(|(_, target, origin)| self.note(target, origin));
+        let noted = names.iter().map(|naming| self.note(naming).map(|it| (naming, it)));
         let noted = noted.collect::<Result<Vec<_>>>().context(naming)?;
         let set = |index: &mut Names<'_>| {
             let mut changed = false;
-            for ((name, ..), (target, note)) in names.iter().zip(&noted) {
-                changed |= index.set(name, target, note)?;
+            for (naming, (target, note)) in &noted {
+                changed |= index.set(&naming.name, target, note)?;
             }
             Ok(changed)
         };
         self.change_names(set).context(naming)
     }
+}
 
+impl Store {
     /// What is to be said of an image beside its name.
-    fn note(&self, target: &Descriptor, origin: &Origin) -> Result<(Descriptor, Note)> {
+    fn note(&self, naming: &Naming) -> Result<(Descriptor, Note)> {
+        let Naming { target, origin, .. } = naming;
         let summary = self.summary_of(target)?;
         let mut target = target.clone();
         if !target.media_type.is_index() {
