@@ -140,7 +140,7 @@ impl<'a> Archiving<'a> {
         let contents = self.contents()?;
         let durability = stored::durability(&self.ends.context.settings);
         // As they lie in the archive.
-        self.images.sort_by_cached_key(|image| image.name.name());
+        self.images.sort_by_cached_key(|image| image.image().full_name());
         match target {
             Target::Stdout => {
                 let pipe = self.ends.context.output.pipe()?;

@@ -128,8 +128,8 @@ impl Carried {
         let known = entry.and_then(|(store, entry)| Image::stored(store, &entry).ok());
         let image = known.unwrap_or_else(|| Image::planned(item.name.clone(), plan));
         let name = human::line(&item.name);
-        let has_digest = name.rsplit_once('@').is_some_and(|(_, it)| it.parse::<Digest>().is_ok());
-        let line = if has_digest { name } else { format!("{name}@{digest}") };
+        let named = name.rsplit_once('@').filter(|(_, it)| it.parse::<Digest>().is_ok());
+        let line = format!("{}@{digest}", named.map_or(name.as_str(), |(name, _)| name));
         let image = Image { name: Some(item.name.clone()), digest, stored: digest, ..image };
         Carried { digest, line, image }
     }
