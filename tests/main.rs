@@ -6,6 +6,7 @@ mod archive;
 mod cli;
 mod faults;
 mod fuzz;
+mod import;
 mod registry;
 mod store;
 mod stream;

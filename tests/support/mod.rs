@@ -2,6 +2,7 @@
 //!
 //! Nothing in here knows the library: it is the other side.
 
+pub(crate) mod archives;
 pub(crate) mod client;
 pub(crate) mod content;
 pub(crate) mod image;
