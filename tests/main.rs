@@ -5,6 +5,7 @@ mod architecture;
 mod archive;
 mod cli;
 mod faults;
+mod import;
 mod registry;
 mod store;
 #[expect(dead_code, reason = "not every test needs everything")]

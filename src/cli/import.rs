@@ -14,7 +14,8 @@ use crate::cli::options::Group;
 use crate::cli::{Command, Context, answer, archive, progress, stored};
 
 /// Take the images of an archive into the store: what docker, podman, skopeo, crane, regctl, ctr or
-/// windlass have saved, or a folder with an image layout. What is there already is not written again.
+/// windlass have saved, or a folder with an image layout. What is there already is not written
+/// again. Without --platform all is taken that there is of an image.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "import", help_triggers("-h", "--help"))]
 #[argh(example = "windlass import images.tar")]
