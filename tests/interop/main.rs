@@ -25,6 +25,10 @@ mod registry;
 mod resume;
 mod shared;
 mod static_binary;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "little of it is needed beside real programs")]
+mod support;
+mod tars;
 mod tls;
 mod tool;
 mod windlass;
