@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::{Algorithm, Descriptor, Digest, Manifest};
-use crate::reference::{Reference, Repository};
+use crate::reference::{ParseReferenceError, Reference, Repository};
 
 /// A place that images can be read from.
 ///
@@ -53,6 +53,11 @@ pub trait Source: Sync {
 
     /// Whether it makes sense to ask for several ranges of `blob` at once. Asked again before each.
     fn takes_ranges(&self, blob: &Descriptor) -> bool;
+
+    /// The repository that its images are in, if it is one of a registry.
+    fn repository(&self) -> Option<&Repository> {
+        None
+    }
 }
 
 /// A part of a file that is the content of a blob.
@@ -132,17 +137,25 @@ pub trait Sink: Sync {
     /// Lets `reference` mean the content of `target`, all of which is there.
     fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()>;
 
+    /// The same for a name that is kept as it stands. Not every place takes names that are no
+    /// references.
+    fn name_as(&self, name: &str, target: &Descriptor, origin: &Origin) -> Result<()> {
+        let reference: Reference =
+            name.parse().map_err(|error: ParseReferenceError| Error::usage(error.to_string()))?;
+        self.name(&reference, target, origin)
+    }
+
     /// Does that for each of `names`; where the place can, for all of them or none.
     fn name_all(&self, names: &[Naming]) -> Result<()> {
-        names.iter().try_for_each(|it| self.name(&it.reference, &it.target, &it.origin))
+        names.iter().try_for_each(|it| self.name_as(&it.name, &it.target, &it.origin))
     }
 }
 
 /// A name that is to be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Naming {
-    /// The name.
-    pub reference: Reference,
+    /// The name, as it stands.
+    pub name: String,
     /// What it is to mean.
     pub target: Descriptor,
     /// Where that came from.

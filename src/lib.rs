@@ -9,15 +9,16 @@
 //!  text -> Reference -+
 //!                     v
 //!    Registry -+    Source -> Plan -> Transfer -> Sink     +- Store
-//!    Store    -+    (read)            | retry   (write) ---+- Archive
-//!    Archive  -+                      | pool
+//!    Store    -+    (read)            | retry   (write) ---+- Layout
+//!    Layout   -+                      | pool               +- Archive
+//!    Archive  -+                      |
 //!                                     | progress
 //! ```
 //!
 //! Read it in this order: [`image`] has the values of the image-spec, [`mod@reference`] what the user
 //! types, [`error`] what may go wrong and what helps; [`endpoint`] is what a place is; [`registry`],
-//! [`store`] and [`archive`] are places; [`transfer`] brings them together. The binary's commands
-//! see only what is public here.
+//! [`store`], which is an image layout as others are, and [`archive`] are places; [`transfer`] brings
+//! them together. The binary's commands see only what is public here.
 //!
 //! What always holds:
 //!

@@ -1,14 +1,15 @@
 //! Images from any place into one archive.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IntoInnerError, Write};
 use std::path::PathBuf;
 
-use windlass::archive::{Contents, FileWriter, Image, Leftover};
+use windlass::archive::{Contents, FileWriter, Image, Leftover, NewFile};
 use windlass::endpoint::{Durability, Source};
 use windlass::error::{Context as _, Error};
 use windlass::image::{Descriptor, Digest, Platform};
 use windlass::reference::Reference;
+use windlass::stream::compression::{Compress, Compression};
 use windlass::transfer::{Observer, Plan, Platforms, Transfer};
 
 use crate::cli::failure::Failure;
@@ -124,18 +125,32 @@ impl<'a> Archiving<'a> {
         Contents::of(&images, &preferred)
     }
 
-    /// Writes it to `target`. When that fails, a file has not changed, and what went into a pipe
-    /// has no end.
-    pub(crate) fn write(&mut self, target: &Target) -> Result<(), Failure> {
+    /// Writes it to `target`, compressed that way. When that fails, a file has not changed, and
+    /// what went into a pipe has no end.
+    pub(crate) fn write(
+        &mut self,
+        target: &Target,
+        compression: Compression,
+    ) -> Result<(), Failure> {
         let contents = self.contents()?;
         // As they lie in the archive.
-        self.images.sort_by_cached_key(|image| image.name.name());
+        self.images.sort_by_cached_key(|image| image.image().full_name());
         match target {
-            Target::Stdout => self.stream(&contents, self.context.output.pipe()?, target),
+            Target::Stdout => {
+                let pipe = self.context.output.pipe()?;
+                self.stream(&contents, pipe, target, compression).map(drop)
+            }
             Target::Pipe(path) => {
                 let opened = File::options().write(true).open(path);
                 let pipe = opened.context(|| format!("opening {}", target.shown()))?;
-                self.stream(&contents, pipe, target)
+                self.stream(&contents, pipe, target, compression).map(drop)
+            }
+            Target::File(path) if compression != Compression::None => {
+                // How large it will be nobody knows.
+                let file = NewFile::create(path, 0)?;
+                self.watch(file.leftover());
+                let file = self.stream(&contents, file, target, compression)?;
+                Ok(file.commit(self.durability())?)
             }
             Target::File(path) => {
                 let file = FileWriter::create(path, contents)?;
@@ -149,29 +164,31 @@ impl<'a> Archiving<'a> {
         }
     }
 
-    fn stream(&self, contents: &Contents, out: File, target: &Target) -> Result<(), Failure> {
-        let mut out = BufWriter::with_capacity(BUFFER, out);
-        self.write_all(contents, &mut out, &target.shown())?;
-        Ok(())
-    }
-
-    /// The whole archive, in order.
-    fn write_all(
+    /// The whole archive in order, to `out`, which is given back.
+    fn stream<W: Write>(
         &self,
         contents: &Contents,
-        out: &mut dyn Write,
-        place: &str,
-    ) -> Result<(), Failure> {
-        let images = self.images.iter().map(|it| (&it.name, &it.plan)).collect();
+        out: W,
+        target: &Target,
+        compression: Compression,
+    ) -> Result<W, Failure> {
+        let place = target.shown();
+        let images = self.images.iter().map(|it| (it.name.name(), &it.plan)).collect();
         let mut story = Story::new(&*self.observer, images);
-        contents.write(out, place, |blob, out| {
+        let mut out = Compress::new(BufWriter::with_capacity(BUFFER, out), compression)?;
+        contents.write(&mut out, &place, |blob, out| {
             let observer = story.about(blob);
             self.transfer(observer).send(story.image(blob), blob, out)?;
             story.sent(blob);
             Ok(())
         })?;
+        let ended = out.finish().and_then(|out| {
+            let flushed = out.into_inner();
+            Ok(flushed.map_err(IntoInnerError::into_error)?)
+        });
+        let out = ended.context(|| format!("writing {place}"))?;
         story.end();
-        Ok(())
+        Ok(out)
     }
 
     /// Lets a signal remove what is unfinished.

@@ -5,6 +5,7 @@ use windlass::endpoint::{Durability, Guard, Sink};
 use windlass::error::Error;
 use windlass::reference::Reference;
 use windlass::store::{Entry, Store};
+use windlass::stream::compression::Compression;
 use windlass::transfer::Platforms;
 
 use crate::cli::answer::Image;
@@ -12,6 +13,7 @@ use crate::cli::archive::{Archiving, Planned, Target};
 use crate::cli::failure::Failure;
 use crate::cli::lists::DigestFile;
 use crate::cli::options::Group;
+use crate::cli::values::{CompressedBy, ImageName};
 use crate::cli::{Command, Context, progress, pull, stored};
 
 /// Write images from the store into one tar file, which docker, podman, containerd, skopeo, regctl
@@ -31,6 +33,10 @@ pub(crate) struct Export {
     /// export all that is in the store
     #[argh(switch)]
     all: bool,
+
+    /// compress the whole: gzip or zstd. Layers are compressed mostly, so it gains little
+    #[argh(option, arg_name = "HOW")]
+    compress: Option<CompressedBy>,
 
     /// only say what would be written
     #[argh(switch)]
@@ -77,7 +83,10 @@ impl Command for Export {
             progress::would_write(&context.output, &target.shown(), count, size);
         } else {
             let _guard = protect(&store, &archiving);
-            archiving.write(&target).map_err(|failure| failure.context("exporting"))?;
+            let compression = self.compress.map_or(Compression::None, |it| it.0);
+            archiving
+                .write(&target, compression)
+                .map_err(|failure| failure.context("exporting"))?;
         }
         answers.iter().try_for_each(|answer| answer.give(context, &target))?;
         Ok(digest_file.map_or(Ok(()), |file| file.commit(&digests))?)
@@ -127,7 +136,11 @@ const OUTPUT: &str = "-o FILE writes an archive, -o - writes it to stdout";
 
 fn find(context: &Context, store: &Store, text: &str) -> Result<Entry, Failure> {
     match text.strip_prefix("docker://") {
-        Some(name) => pull::into_store(context, store, name),
+        Some(name) => {
+            let image = name.parse::<ImageName>();
+            let image = image.map_err(|error| Failure::usage(error.to_string()))?.0;
+            pull::into_store(context, store, &image)
+        }
         None => {
             let name = text.strip_prefix("store:").unwrap_or(text);
             store.find(name).map_err(|error| {

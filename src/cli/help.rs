@@ -71,6 +71,8 @@ fn shown(positional: &PositionalInfo<'_>) -> String {
     match positional.optionality {
         Optionality::Required => positional.name.to_owned(),
         Optionality::Optional => format!("[{}]", positional.name),
+        // Several words are a sequence, which is read all or not at all.
+        Optionality::Repeating if positional.name.contains(' ') => format!("[{}]", positional.name),
         Optionality::Repeating | Optionality::Greedy => format!("{}...", positional.name),
     }
 }

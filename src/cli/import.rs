@@ -139,7 +139,7 @@ impl Importing<'_> {
         let plan = |(reference, image): &(Reference, &Listed)| {
             let plan = self.bring(reference, image, false)?;
             let missing = plan.missing(self.sink)?;
-            progress::would_move(&self.context.output, reference, "import", &missing);
+            progress::would_move(&self.context.output, &reference.name(), "import", &missing);
             Ok(plan)
         };
         images.iter().map(plan).collect()

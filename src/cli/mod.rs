@@ -4,12 +4,15 @@
 mod answer;
 mod archive;
 mod args;
+mod copy;
 mod df;
 mod digest;
+mod ends;
 mod exit;
 mod export;
 mod failure;
 mod gc;
+mod held;
 mod help;
 mod human;
 mod import;
@@ -21,11 +24,13 @@ mod manifest;
 mod near;
 mod options;
 mod output;
+mod place;
 mod progress;
 mod pull;
 mod remote;
 mod remove;
 mod settings;
+mod several;
 mod signals;
 mod stored;
 mod tag;
@@ -89,8 +94,9 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 13] = [
+const COMMANDS: [Entry; 14] = [
     Entry::of::<pull::Pull>(),
+    Entry::of::<copy::Copy>(),
     Entry::of::<export::Export>(),
     Entry::of::<import::Import>(),
     Entry::of::<list::List>(),

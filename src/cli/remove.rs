@@ -3,7 +3,7 @@ use argh::{ArgsInfo, FromArgs};
 use crate::cli::answer::Image;
 use crate::cli::failure::Failure;
 use crate::cli::options::Group;
-use crate::cli::{Command, Context, stored};
+use crate::cli::{Command, Context, place, stored};
 
 /// Remove names from the store; a digest alone means all names of it. What they led to stays
 /// until `windlass gc` removes it.
@@ -24,7 +24,7 @@ impl Command for Remove {
             return Err(Failure::usage("expected a name, got none"));
         }
         let store = stored::open(context)?;
-        let plain = |name: &'_ str| name.strip_prefix("store:").unwrap_or(name).to_owned();
+        let plain = |name: &'_ str| place::in_store(name).to_owned();
         let names: Vec<String> = self.names.iter().map(|name| plain(name)).collect();
         let removal = store.remove(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         for entry in &removal.removed {

@@ -7,12 +7,17 @@ use windlass::store::{Durability, Entry, Store};
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::near::nearest;
+use crate::cli::settings::Settings;
+
+/// Whether what is written is kept safe from a power cut.
+pub(crate) fn durability(settings: &Settings) -> Durability {
+    if settings.no_sync { Durability::Unsynced } else { Durability::Synced }
+}
 
 /// The store, in which everything is kept safe from a power cut unless told otherwise.
 pub(crate) fn open(context: &Context) -> Result<Store, Failure> {
     let settings = &context.settings;
-    let durability = if settings.no_sync { Durability::Unsynced } else { Durability::Synced };
-    Ok(Store::open(&settings.store()?, durability)?)
+    Ok(Store::open(&settings.store()?, durability(settings))?)
 }
 
 /// `NAME@DIGEST`, which every other command takes.

@@ -7,6 +7,9 @@ use std::time::Duration;
 use regex_lite::Regex;
 use windlass::reference::{ParseReferenceError, Reference, Repository};
 use windlass::registry;
+use windlass::stream::compression::Compression;
+
+use crate::cli::place;
 
 /// Most requests at once: a registry that is asked more is not faster, and each has its buffers.
 const JOBS_LIMIT: usize = 64;
@@ -137,6 +140,22 @@ impl FromStr for ProgressMode {
     }
 }
 
+/// How something that is written is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CompressedBy(pub(crate) Compression);
+
+impl FromStr for CompressedBy {
+    type Err = ParseValueError;
+
+    fn from_str(text: &str) -> Result<CompressedBy, ParseValueError> {
+        match text {
+            "gzip" => Ok(CompressedBy(Compression::Gzip)),
+            "zstd" => Ok(CompressedBy(Compression::Zstd)),
+            _ => Err(ParseValueError::new(text, "gzip or zstd")),
+        }
+    }
+}
+
 /// The name of an image in a registry, with or without skopeo's `docker://`.
 #[derive(Clone, Debug)]
 pub(crate) struct ImageName(pub(crate) Reference);
@@ -145,7 +164,7 @@ impl FromStr for ImageName {
     type Err = ParseReferenceError;
 
     fn from_str(text: &str) -> Result<ImageName, ParseReferenceError> {
-        text.strip_prefix("docker://").unwrap_or(text).parse().map(ImageName)
+        place::in_registry(text).parse().map(ImageName)
     }
 }
 
@@ -157,7 +176,7 @@ impl FromStr for RepositoryName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<RepositoryName, String> {
-        let text = text.strip_prefix("docker://").unwrap_or(text);
+        let text = place::in_registry(text);
         match text.parse() {
             Ok(repository) => Ok(RepositoryName(repository)),
             Err(_) if text.parse::<Reference>().is_ok() => {
@@ -293,5 +312,7 @@ mod tests {
         assert_eq!("0".parse(), Ok(Seconds(Duration::ZERO)));
         refuse::<Seconds>(&["", ".", "-1", "+1", "inf", "NaN", "1e3", "1.2.3", "99999999999"]);
         refuse::<ProgressMode>(&["", "Auto", "bars"]);
+        assert_eq!("zstd".parse(), Ok(CompressedBy(Compression::Zstd)));
+        refuse::<CompressedBy>(&["", "none", "Gzip", "xz"]);
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::failure::Failure;
 use crate::cli::options::Group;
 use crate::cli::progress::check::Checking;
 use crate::cli::remote::Registries;
-use crate::cli::{Command, Context, human, progress, stored, verify_archive};
+use crate::cli::{Command, Context, human, place, progress, stored, verify_archive};
 
 /// Read all that is in the store, and say what of it is wrong or missing. With --repair, fetch
 /// that again from where it came from.
@@ -60,8 +60,7 @@ impl Command for Verify {
             }
             return verify_archive::run(context, file);
         }
-        let names: Vec<&str> =
-            self.names.iter().map(|it| it.strip_prefix("store:").unwrap_or(it)).collect();
+        let names: Vec<&str> = self.names.iter().map(|it| place::in_store(it)).collect();
         let store = stored::open(context)?;
         let check = || check(context, &store, &names);
         let mut report = check()?;

@@ -9,6 +9,7 @@ mod collect;
 mod file;
 mod find;
 mod finding;
+mod folder;
 mod layout;
 mod lock;
 mod names;

@@ -56,6 +56,12 @@ impl Entry {
             .unwrap_or(self.descriptor.digest)
     }
 
+    /// The name that containerd and docker know it by, if they or their like have written it: then
+    /// [`name`](Entry::name) is perhaps only a tag.
+    pub fn full_name(&self) -> Option<&str> {
+        self.annotation(CONTAINERD_NAME)
+    }
+
     /// The repository that the image came from, if that is known.
     pub fn origin(&self) -> Option<&str> {
         self.annotation(ORIGIN)
@@ -209,6 +215,9 @@ impl<'a> Names<'a> {
             ..Descriptor::new(target.media_type.clone(), target.digest, target.size)
         };
         let Summary { platforms, size, created } = &note.summary;
+        if note.origin.is_none() && self.says_already(name, &descriptor, note.resolved) {
+            return Ok(false);
+        }
         let platforms: Vec<String> = platforms.iter().map(Platform::to_string).collect();
         let notes = [
             (RESOLVED, Some(note.resolved.to_string())),
@@ -223,6 +232,19 @@ impl<'a> Names<'a> {
             }
         }
         self.put(name, descriptor)
+    }
+
+    /// Whether `name` leads to that content, and nowhere else, by the entry of another tool: what
+    /// that says beside is not ours to change.
+    fn says_already(&self, name: &str, content: &Descriptor, resolved: Digest) -> bool {
+        let entries = self.elements.iter().filter_map(|it| it.entry.as_deref());
+        let mut of_name = entries.filter(|entry| entry.name == name);
+        let Some(entry) = of_name.next() else { return false };
+        let Descriptor { digest, size, media_type, .. } = &entry.descriptor;
+        let is_same = (*digest, *size) == (content.digest, content.size)
+            && *media_type == content.media_type
+            && resolved == content.digest;
+        of_name.next().is_none() && is_same && entry.annotation(RESOLVED).is_none()
     }
 
     /// Lets `name` mean what `entry` does, with all that is known of it. Says whether that changes

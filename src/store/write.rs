@@ -11,6 +11,7 @@ use super::{Durability, Store, file, sweep};
 use crate::endpoint::{Guard, Meaning, Naming, Origin, Receipt, Sink, Source};
 use crate::error::{Context, Error, Result};
 use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest};
+use crate::printable::printable;
 use crate::reference::Reference;
 
 impl Store {
@@ -197,14 +198,18 @@ impl Sink for Store {
     }
 
     fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()> {
-        let (reference, target, origin) = (reference.clone(), target.clone(), origin.clone());
-        self.name_all(&[Naming { reference, target, origin }])
+        self.name_as(&reference.name(), target, origin)
+    }
+
+    fn name_as(&self, name: &str, target: &Descriptor, origin: &Origin) -> Result<()> {
+        let (name, target, origin) = (name.to_owned(), target.clone(), origin.clone());
+        self.name_all(&[Naming { name, target, origin }])
     }
 
     fn name_all(&self, names: &[Naming]) -> Result<()> {
         let Some(first) = names.first() else { return Ok(()) };
         let naming = || match names.len() {
-            1 => format!("naming {}", first.reference),
+            1 => format!("naming {}", printable(&first.name)),
             count => format!("naming {count} images"),
         };
         self.sync_blobs().context(naming)?;
@@ -213,7 +218,7 @@ impl Sink for Store {
         let set = |index: &mut Names<'_>| {
             let mut changed = false;
             for (naming, (target, note)) in &noted {
-                changed |= index.set(&naming.reference.name(), target, note)?;
+                changed |= index.set(&naming.name, target, note)?;
             }
             Ok(changed)
         };

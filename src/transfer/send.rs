@@ -8,7 +8,6 @@ use super::progress::Event;
 use super::retry::{Budget, Decision};
 use crate::error::{Context, Error, ErrorKind, Fault, Result};
 use crate::image::{Descriptor, Hasher};
-use crate::reference::Reference;
 
 /// Bytes that are read at a time.
 const BUFFER: usize = 64 * 1024;
@@ -22,7 +21,7 @@ impl Transfer<'_> {
     ///
     /// The last bytes are written when all has proved to be as described: what is wrong is never
     /// there as a whole.
-    pub fn send(&self, image: &Reference, blob: &Descriptor, out: &mut dyn Write) -> Result<()> {
+    pub fn send(&self, image: &str, blob: &Descriptor, out: &mut dyn Write) -> Result<()> {
         let (filled, buffers) = mpsc::sync_channel(AHEAD);
         let (spare, spares) = mpsc::channel();
         thread::scope(|scope| {
@@ -50,7 +49,7 @@ impl Transfer<'_> {
 /// A blob on its way into the hands of who writes it.
 struct Reading<'a> {
     transfer: &'a Transfer<'a>,
-    image: &'a Reference,
+    image: &'a str,
     blob: &'a Descriptor,
     filled: SyncSender<Vec<u8>>,
     spares: Receiver<Vec<u8>>,
@@ -62,7 +61,7 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn new(
         transfer: &'a Transfer<'a>,
-        image: &'a Reference,
+        image: &'a str,
         blob: &'a Descriptor,
         filled: SyncSender<Vec<u8>>,
         spares: Receiver<Vec<u8>>,

@@ -73,8 +73,12 @@ impl Sink for Together<'_> {
     }
 
     fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()> {
+        self.name_as(&reference.name(), target, origin)
+    }
+
+    fn name_as(&self, name: &str, target: &Descriptor, origin: &Origin) -> Result<()> {
         let naming =
-            Naming { reference: reference.clone(), target: target.clone(), origin: origin.clone() };
+            Naming { name: name.to_owned(), target: target.clone(), origin: origin.clone() };
         self.names.lock().unwrap_or_else(PoisonError::into_inner).push(naming);
         Ok(())
     }

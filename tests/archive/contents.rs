@@ -56,6 +56,10 @@ fn what_images_share_is_written_once() {
         .collect();
     let expected = ["again", "one", "two"].map(|it| format!("docker.io/library/{it}:1"));
     assert_eq!(names, expected);
+    let docker = tar.json("manifest.json");
+    assert_eq!(docker[0]["RepoTags"], json!(expected[..2]), "one image with two names");
+    assert_eq!(docker[1]["RepoTags"], json!(expected[2..]));
+    assert_eq!(docker[2], Value::Null);
 }
 
 #[test]
@@ -78,7 +82,8 @@ fn every_kind_of_image_is_written_as_it_is() {
     let empty = Piece::new("application/vnd.oci.image.layer.v1.tar", "");
     let digest = empty.digest.clone();
     let odd = ImageBuilder::new().layer(empty.clone(), &digest).layer(empty, &digest).build();
-    let inner = IndexBuilder::new().child(&odd).build();
+    let deep = ImageBuilder::new().layer_files(&[("deep", "down")]).build();
+    let inner = IndexBuilder::new().child(&deep).build();
     let nested = IndexBuilder::new().child(&inner).index("annotations", json!({"a": "b"})).build();
     let images = [("docker:1", &docker), ("many:1", &many), ("odd:1", &odd), ("nested:1", &nested)];
     let tar = exported(&with(&images), &["--all"]);
@@ -91,7 +96,7 @@ fn every_kind_of_image_is_written_as_it_is() {
         entries.find(|entry| entry["RepoTags"] == tag).unwrap().clone()
     };
     assert_eq!(of("odd")["Layers"], json!([path(&odd.blobs[1]), path(&odd.blobs[1])]));
-    assert_eq!(of("nested")["Config"], path(odd.config()));
+    assert_eq!(of("nested")["Config"], path(deep.config()));
 }
 
 /// Which config `manifest.json` names for an archive of `image`.
@@ -167,6 +172,12 @@ fn what_has_no_tag_and_what_is_no_image_is_no_image_of_docker() {
     let entry = &tar.json("index.json")["manifests"][0];
     assert_eq!(entry["annotations"]["io.containerd.image.name"], name.as_str());
     assert_eq!(tar.json("manifest.json")[0]["RepoTags"], Value::Null);
+    let index = IndexBuilder::platforms(&["linux/s390x", HOST]);
+    let windlass = with(&[(&format!("team/tool@{}", index.digest), &index)]);
+    let tar = exported(&windlass, &["--all", "--platform=linux/s390x"]);
+    let name = format!("docker.io/team/tool@{}", index.manifests[0].digest);
+    let entry = &tar.json("index.json")["manifests"][0];
+    assert_eq!(entry["annotations"]["io.containerd.image.name"], name.as_str(), "what is there");
     let artifact = ImageBuilder::new()
         .manifest("artifactType", json!("application/x"))
         .manifest("config", Piece::new("application/vnd.oci.empty.v1+json", "{}").descriptor())

@@ -98,7 +98,7 @@ fn pipe_goes_on_where_the_source_stopped() {
     registry.fail_once(&layer, support::Fault::CutFin(MIB));
     let mut out = Vec::new();
     let contents = contents(&name, &plan);
-    contents.write(&mut out, "memory", |blob, out| transfer.send(&name, blob, out)).unwrap();
+    contents.write(&mut out, "memory", |blob, out| transfer.send(&name.name(), blob, out)).unwrap();
     assert_eq!(u64::try_from(out.len()).unwrap(), contents.size());
     Tar::read(&out).holds(&image);
     assert_eq!(registry.count(&layer), 2);
@@ -151,7 +151,7 @@ fn pipe_never_gets_all_of_what_is_wrong() {
         for blob in plan.blobs() {
             bad.opened.store(0, Ordering::Relaxed);
             let mut out = Vec::new();
-            let error = transfer.send(&name, blob, &mut out).unwrap_err();
+            let error = transfer.send(&name.name(), blob, &mut out).unwrap_err();
             assert!(error.to_string().contains(&blob.digest.to_string()), "{error}");
             assert!(u64::try_from(out.len()).unwrap() < blob.size);
             assert_eq!(bad.opened.load(Ordering::Relaxed), opened, "what went out stays out");

@@ -2,8 +2,9 @@ use std::path::{Path, PathBuf};
 
 use crate::support::Windlass;
 
-const COMMANDS: [&str; 13] = [
-    "pull", "export", "import", "list", "inspect", "tag", "remove", "gc", "df", "verify", "digest",
+const COMMANDS: [&str; 14] = [
+    "pull", "copy", "export", "import", "list", "inspect", "tag", "remove", "gc", "df", "verify",
+    "digest",
     "manifest", "tags",
 ];
 

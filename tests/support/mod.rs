@@ -7,6 +7,8 @@ pub(crate) mod client;
 pub(crate) mod content;
 pub(crate) mod image;
 pub(crate) mod proxy;
+pub(crate) mod random;
+pub(crate) mod random_tar;
 pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod scratch;

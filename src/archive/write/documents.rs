@@ -31,7 +31,7 @@ pub(super) fn index(images: &[&Image<'_>]) -> Result<Vec<u8>> {
         manifests: Vec<Descriptor>,
     }
     let named = |image: &&Image<'_>| {
-        let name = image.name.name();
+        let name = image.full_name();
         let annotations = NAMES.map(|key| (key.to_owned(), name.clone()));
         Descriptor { annotations: BTreeMap::from(annotations), ..image.target.clone() }
     };
@@ -39,26 +39,32 @@ pub(super) fn index(images: &[&Image<'_>]) -> Result<Vec<u8>> {
     to_json(&Index { schema_version: 2, media_type: MediaType::OCI_INDEX, manifests })
 }
 
-/// Docker's `manifest.json`: an entry for each image, of an index for one of its images. What is
-/// no image to run has none.
+/// Docker's `manifest.json`: an entry for each image with all its names, of an index for one of
+/// its images. What is no image to run has none.
 pub(super) fn docker(images: &[&Image<'_>], preferred: &[Platform]) -> Result<Vec<u8>> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Entry {
         config: String,
         /// Null where there is none, as docker writes it.
-        repo_tags: Option<[String; 1]>,
+        repo_tags: Option<Vec<String>>,
         layers: Vec<String>,
     }
-    let entry = |image: &&Image<'_>| {
-        let offered = offered(image, preferred)?;
-        Some(Entry {
-            config: path(offered.config.digest),
-            repo_tags: image.name.tag().map(|_| [image.name.name()]),
-            layers: offered.layers.iter().map(|layer| path(layer.digest)).collect(),
-        })
-    };
-    to_json(&images.iter().filter_map(entry).collect::<Vec<_>>())
+    let mut entries: Vec<Entry> = Vec::new();
+    for image in images {
+        let Some(offered) = offered(image, preferred) else { continue };
+        let config = path(offered.config.digest);
+        let layers: Vec<String> = offered.layers.iter().map(|layer| path(layer.digest)).collect();
+        let known = entries.iter().position(|it| it.config == config && it.layers == layers);
+        let place = known.unwrap_or(entries.len());
+        if place == entries.len() {
+            entries.push(Entry { config, repo_tags: None, layers });
+        }
+        if image.name.tag().is_some() {
+            entries[place].repo_tags.get_or_insert_default().push(image.full_name());
+        }
+    }
+    to_json(&entries)
 }
 
 fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -30,7 +30,6 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use windlass::error::Error;
 use windlass::image::Digest;
-use windlass::reference::Reference;
 use windlass::transfer::{Missing, Observer};
 
 use crate::cli::human;
@@ -67,12 +66,12 @@ fn retry_line(what: &str, error: &Error, wait: Duration) -> String {
 }
 
 /// Tells what `verb` would do to `image` if this were no dry run.
-pub(crate) fn would_move(output: &Output, image: &Reference, verb: &str, missing: &Missing) {
+pub(crate) fn would_move(output: &Output, image: &str, verb: &str, missing: &Missing) {
     let Missing { blobs, size } = missing;
     match output.progress() {
         Progress::Json => output.tell_json(&json!({
             "event": "plan",
-            "image": image.name(),
+            "image": image,
             "blobs": blobs,
             "size": size,
         })),

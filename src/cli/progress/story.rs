@@ -1,14 +1,13 @@
 use std::collections::{HashMap, HashSet};
 
 use windlass::image::{Descriptor, Digest, Document};
-use windlass::reference::Reference;
 use windlass::transfer::{Event, Observer, Plan};
 
 /// Tells image by image of blobs that come in the order of an archive: all configs, then the
 /// layers, each for the first image that has it.
 pub(crate) struct Story<'a> {
     observer: &'a dyn Observer,
-    images: Vec<(&'a Reference, &'a Plan)>,
+    images: Vec<(String, &'a Plan)>,
     /// Which image a blob is told of with.
     owners: HashMap<Digest, usize>,
     configs: HashSet<Digest>,
@@ -18,10 +17,7 @@ pub(crate) struct Story<'a> {
 
 impl<'a> Story<'a> {
     /// Of `images` in the order of the archive.
-    pub(crate) fn new(
-        observer: &'a dyn Observer,
-        images: Vec<(&'a Reference, &'a Plan)>,
-    ) -> Story<'a> {
+    pub(crate) fn new(observer: &'a dyn Observer, images: Vec<(String, &'a Plan)>) -> Story<'a> {
         let (mut owners, mut configs) = (HashMap::new(), HashSet::new());
         for (index, (_, plan)) in images.iter().enumerate() {
             for blob in plan.blobs() {
@@ -36,8 +32,8 @@ impl<'a> Story<'a> {
     }
 
     /// The image that `blob` is told of with.
-    pub(crate) fn image(&self, blob: &Descriptor) -> &'a Reference {
-        self.images[self.owner(blob)].0
+    pub(crate) fn image(&self, blob: &Descriptor) -> &str {
+        &self.images[self.owner(blob)].0
     }
 
     /// Who is told how `blob`, which is next, moves. Configs are small and come before their
@@ -77,7 +73,7 @@ impl<'a> Story<'a> {
     }
 
     fn begin(&self, index: usize) {
-        let (image, plan) = self.images[index];
+        let (image, plan) = &self.images[index];
         let (blobs, size) = (plan.blobs().len() + plan.manifests().len(), plan.size());
         let shared: Vec<&Descriptor> =
             plan.blobs().iter().filter(|blob| self.owner(blob) < index).collect();
@@ -93,12 +89,12 @@ impl<'a> Story<'a> {
     }
 
     fn there(&self, index: usize, blob: &Descriptor, present: bool) {
-        let (image, _) = self.images[index];
+        let (image, _) = &self.images[index];
         self.observer.event(&Event::Blob { image, blob, present });
     }
 
     fn done(&self) {
-        if let Some((image, plan)) = self.begun.checked_sub(1).map(|last| self.images[last]) {
+        if let Some((image, plan)) = self.begun.checked_sub(1).map(|last| &self.images[last]) {
             self.observer.event(&Event::Done { image, digest: plan.resolved() });
         }
     }
