@@ -4,8 +4,7 @@ use crate::support::Windlass;
 
 const COMMANDS: [&str; 14] = [
     "pull", "copy", "export", "import", "list", "inspect", "tag", "remove", "gc", "df", "verify",
-    "digest",
-    "manifest", "tags",
+    "digest", "manifest", "tags",
 ];
 
 /// Whether `make golden` runs this, which writes what others compare.
