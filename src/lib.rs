@@ -1,5 +1,5 @@
 //! Moves container images where nothing else is installed: pulls them from registries over bad
-//! networks into a store that cannot be corrupted.
+//! networks into a store that cannot be corrupted, and sends them to others.
 //!
 //! A *place* holds images. It is an [`endpoint::Source`] (resolve a name, open a blob from an
 //! offset or for a range), an [`endpoint::Sink`] (does it have this blob, receive it, name it), or
@@ -8,10 +8,10 @@
 //! ```text
 //!  text -> Reference -+
 //!                     v
-//!    Registry -+    Source -> Plan -> Transfer -> Sink     +- Store
-//!    Store    -+    (read)            | retry   (write) ---+- Layout
-//!    Layout   -+                      | pool               +- Archive
-//!    Archive  -+                      |
+//!    Registry -+    Source -> Plan -> Transfer -> Sink     +- Registry
+//!    Store    -+    (read)            | retry   (write) ---+- Store
+//!    Layout   -+                      | pool               +- Layout
+//!    Archive  -+                      |                    +- Archive
 //!                                     | progress
 //! ```
 //!

@@ -123,6 +123,13 @@ impl Carrying<'_> {
 }
 
 impl Carried {
+    /// What was sent to a registry.
+    pub(crate) fn sent(to: &Reference, plan: &Plan) -> Carried {
+        let digest = plan.target().digest;
+        let image = Image { digest, ..Image::planned(to.name(), plan) };
+        Carried { digest, line: to.at(digest), image }
+    }
+
     fn of(item: &Item<'_>, plan: &Plan) -> Carried {
         let digest = plan.target().digest;
         let is_whole = item.image.descriptor().is_some_and(|it| it.digest == digest);
@@ -151,7 +158,7 @@ impl Carried {
 }
 
 /// All that a plan lists.
-fn content(plan: &Plan) -> Vec<Digest> {
+pub(crate) fn content(plan: &Plan) -> Vec<Digest> {
     let manifests = plan.manifests().iter().map(|manifest| manifest.digest());
     plan.blobs().iter().map(|blob| blob.digest).chain(manifests).collect()
 }

@@ -10,15 +10,18 @@ use crate::cli::failure::Failure;
 use crate::cli::goal::{End, Goal};
 use crate::cli::options::Group;
 use crate::cli::place::{self, Place};
+use crate::cli::pushing::Pushing;
 use crate::cli::several::Several;
 use crate::cli::start::Start;
 use crate::cli::{Command, Context, lists};
 
 /// Bring images from one place to another, with nothing in between. All platforms of an image are
-/// taken, unless --platform says which; all images of a place of which none is named.
+/// taken, unless --platform says which; all images of a place of which none is named. Between
+/// registries blobs go through memory, and where both are one they are not sent at all.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "copy", help_triggers("-h", "--help"))]
 #[argh(example = "windlass copy quay.io/team/tool:1 oci:folder")]
+#[argh(example = "windlass copy quay.io/team/tool:1 registry.example/team/tool:1")]
 #[argh(example = "windlass copy oci:folder:latest store:tool:1")]
 #[argh(example = "windlass copy quay.io/team/tool:1 archive:tool.tar")]
 #[argh(example = "windlass copy --keep-going -f pairs.txt")]
@@ -28,8 +31,8 @@ pub(crate) struct Copy {
     file: Vec<String>,
 
     /// FROM is a name in a registry (docker://NAME too), store:[NAME], archive:FILE[:NAME], or
-    /// oci:DIR[:NAME] for an OCI image layout; TO is one of the last three, and without NAME it is
-    /// called what it was
+    /// oci:DIR[:NAME] for an OCI image layout; TO is one of them too, and without NAME it is called
+    /// what it was
     #[argh(positional, arg_name = "FROM TO")]
     places: Vec<String>,
 }
@@ -65,11 +68,18 @@ impl Command for Copy {
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         let pairs = self.pairs(context)?;
-        let repository = |pair: &'_ Pair| match &pair.from {
+        let repository = |place: &Place| match place {
             Place::Registry(reference) => Some(reference.repository().clone()),
             _ => None,
         };
-        let repositories: Vec<Repository> = pairs.iter().filter_map(repository).collect();
+        let targets: Vec<Repository> = pairs.iter().filter_map(|it| repository(&it.to)).collect();
+        let sources = pairs.iter().filter_map(|it| repository(&it.from));
+        // A login that is given is for where it takes one: for the target, if that is a registry.
+        let is_for_target = context.settings.connection.creds_stdin && !targets.is_empty();
+        let repositories: Vec<Repository> = match is_for_target {
+            true => targets,
+            false => sources.chain(targets).collect(),
+        };
         if repositories.is_empty() && context.settings.connection.creds_stdin {
             return Err(Failure::usage("--creds-stdin: there is no registry to log in to"));
         }
@@ -77,6 +87,7 @@ impl Command for Copy {
             ends: Ends::new(context, &repositories)?,
             several: Several::new(context)?,
             is_only_pair: pairs.len() == 1,
+            pushing: Pushing::new("copy", None),
         };
         let outcome = pairs.iter().try_for_each(|pair| copying.copy(pair));
         copying.several.end(outcome)
@@ -110,6 +121,7 @@ struct Copying<'a> {
     ends: Ends<'a>,
     several: Several<'a>,
     is_only_pair: bool,
+    pushing: Pushing<'a>,
 }
 
 impl Copying<'_> {
@@ -118,7 +130,7 @@ impl Copying<'_> {
         let copying = |failure: Failure| failure.context(format!("copying {}", pair.from));
         let dry_run = self.ends.context.settings.dry_run;
         let only = self.is_only_pair;
-        let goal = Goal::open(&self.ends, &pair.to, dry_run).map_err(copying);
+        let goal = Goal::open(&mut self.ends, &pair.to, dry_run).map_err(copying);
         let Some(goal) = self.several.pass(goal, only)? else { return Ok(()) };
         let intake = goal.intake().filter(|_| !dry_run);
         let start = Start::open(&mut self.ends, &pair.from, intake).map_err(copying);
@@ -138,6 +150,14 @@ impl Copying<'_> {
                     let carried = carrying.bring(item, store);
                     let carried = carried.and_then(|it| answer(&it).map(|()| it.digest));
                     self.several.take(carried, is_only)?;
+                }
+            }
+            End::Registry(remote, to) => {
+                for item in &items {
+                    let from = (start, &item.image);
+                    let carried = self.pushing.send(&self.ends, remote, from, to);
+                    let carried = carried.and_then(|it| answer(&it).map(|()| it.digest));
+                    self.several.take(carried, only)?;
                 }
             }
             End::Archive(target) => {

@@ -58,8 +58,8 @@ impl Command for Export {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let to = self.to()?;
         let from = self.from()?;
-        let ends = Ends::new(context, [])?;
-        let goal = Goal::open(&ends, &to, self.dry_run)?;
+        let mut ends = Ends::new(context, [])?;
+        let goal = Goal::open(&mut ends, &to, self.dry_run)?;
         let digest_file = match &self.digestfile {
             Some(path) if !self.dry_run => Some(DigestFile::create(path)?),
             _ => None,
@@ -96,6 +96,7 @@ impl Command for Export {
             End::Archive(target) => {
                 carrying.write(&items, target)?.into_iter().try_for_each(answer)?;
             }
+            End::Registry(..) => return Err(Failure::usage("expected a file, got a registry")),
             End::Store(store) => {
                 items.iter().try_for_each(|item| answer(carrying.bring(item, store)?))?;
             }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use windlass::reference::Reference;
+use windlass::registry::Remote;
 use windlass::store::Store;
 
 use crate::cli::archive::Target;
@@ -24,16 +25,18 @@ pub(crate) enum End {
     Store(Store),
     /// Together, into a new one.
     Archive(Target),
+    /// One, by the name that the place has.
+    Registry(Remote, Reference),
 }
 
 impl Goal {
     /// Opens a place, and fails if nothing can be written there.
-    pub(crate) fn open(ends: &Ends<'_>, place: &Place, dry_run: bool) -> Result<Goal, Failure> {
+    pub(crate) fn open(ends: &mut Ends<'_>, place: &Place, dry_run: bool) -> Result<Goal, Failure> {
         let context = ends.context;
         let durability = stored::durability(&context.settings);
         let end = match place {
-            Place::Registry(_) => {
-                return Err(Failure::usage(format!("`{place}` cannot be written to")));
+            Place::Registry(reference) => {
+                End::Registry(ends.remote(reference.repository())?, reference.clone())
             }
             Place::Store(_) => End::Store(stored::open(context)?),
             Place::Layout(path, _) => End::Store(Store::layout(path, durability)?),
@@ -43,7 +46,7 @@ impl Goal {
             _ if dry_run => {}
             End::Store(store) => store.writable()?,
             End::Archive(Target::Stdout) => drop(context.output.pipe()?),
-            End::Archive(_) => {}
+            End::Archive(_) | End::Registry(..) => {}
         }
         Ok(Goal { place: place.clone(), end })
     }
@@ -57,7 +60,7 @@ impl Goal {
     pub(crate) fn intake(&self) -> Option<&Store> {
         match &self.end {
             End::Store(store) => Some(store),
-            End::Archive(_) => None,
+            End::Archive(_) | End::Registry(..) => None,
         }
     }
 
@@ -68,6 +71,9 @@ impl Goal {
     /// If it has no name that can be kept there.
     fn name_for(&self, image: &Found, several: bool) -> Result<String, Failure> {
         let place = &self.place;
+        if let Place::Registry(reference) = place {
+            return Ok(reference.to_string());
+        }
         let named = format!("{}:NAME", place.whole().trim_end_matches(':'));
         let nameless = |why: String| {
             Failure::usage(why).help(match several {
@@ -97,10 +103,17 @@ impl Goal {
     ///
     /// If several of them would be called the same.
     pub(crate) fn name_all(&self, images: Vec<Found>) -> Result<Vec<(Found, String)>, Failure> {
-        if let (Some(name), true) = (self.place.name(), images.len() > 1) {
+        let name = match &self.place {
+            Place::Registry(reference) => Some(reference.to_string()),
+            place => place.name().map(str::to_owned),
+        };
+        if let (Some(name), true) = (name, images.len() > 1) {
             let count = images.len();
             let message = format!("{count} images cannot all be called `{name}`");
-            let advice = format!("name one, or take all to {}", self.place.whole());
+            let advice = match &self.place {
+                Place::Registry(_) => "`windlass push --all --to` sends all of them".to_owned(),
+                place => format!("name one, or take all to {}", place.whole()),
+            };
             return Err(Failure::usage(message).help(advice));
         }
         let several = images.len() > 1;

@@ -49,8 +49,7 @@ pub(crate) const FROM: Takes = Takes {
 };
 
 /// What `copy` writes to.
-pub(crate) const TO: Takes =
-    Takes { forms: &[Form::Store, Form::Archive, Form::Layout], plain: None };
+pub(crate) const TO: Takes = FROM;
 
 /// What `export` writes to.
 pub(crate) const FILE: Takes =
@@ -255,9 +254,8 @@ mod tests {
 
     #[test]
     fn place_that_is_not_taken_is_refused_with_those_that_are() {
-        const EXPECTED: &str = "expected store:NAME, archive:FILE[:NAME] or oci:DIR[:NAME]";
-        refuse("docker://a", TO, &format!("invalid place `docker://a`: {EXPECTED}"));
-        refuse("a", TO, &format!("invalid place `a`: {EXPECTED}"));
+        const EXPECTED: &str =
+            "expected docker://NAME, store:NAME, archive:FILE[:NAME] or oci:DIR[:NAME]";
         refuse("", TO, &format!("invalid place ``: {EXPECTED}"));
         refuse("oci:", TO, &format!("invalid place `oci:`: the path is empty: {EXPECTED}"));
         refuse("oci::a", TO, &format!("invalid place `oci::a`: the path is empty: {EXPECTED}"));

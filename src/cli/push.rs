@@ -1,15 +1,18 @@
 use std::collections::HashMap;
 
 use argh::{ArgsInfo, FromArgs};
+use windlass::error::ErrorKind;
 use windlass::image::Digest;
 use windlass::reference::Reference;
-use windlass::store::{Entry, Store};
 
+use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
 use crate::cli::options::Group;
+use crate::cli::place::Place;
 use crate::cli::pushing::Pushing;
 use crate::cli::relocate::{Line, Prefix};
 use crate::cli::several::Several;
+use crate::cli::start::{Found, Start};
 use crate::cli::{Command, Context, lists, stored};
 
 /// Send images from the store to a registry. They go with all platforms that are stored, unless
@@ -20,8 +23,13 @@ use crate::cli::{Command, Context, lists, stored};
 #[argh(example = "windlass push registry.example/team/tool:1")]
 #[argh(example = "windlass push alpine:3.20 registry.example/mirror/alpine:3.20")]
 #[argh(example = "windlass push --all --to registry.example/mirror")]
+#[argh(example = "windlass push --from images.tar registry.example/team/tool:1")]
 pub(crate) struct Push {
-    /// all images of the store that have a name; with --to
+    /// send what is in the archive FILE, straight from there; from a pipe (-) through the store
+    #[argh(option, arg_name = "FILE")]
+    from: Option<String>,
+
+    /// all images that have a name; with --to
     #[argh(switch)]
     all: bool,
 
@@ -38,9 +46,19 @@ pub(crate) struct Push {
     #[argh(option, short = 'f', arg_name = "FILE")]
     file: Vec<String>,
 
-    /// the image, a name or digest in the store, and the name that it gets, if that is another
+    /// the image, a name or digest in the store or the archive, and the name that it gets, if that
+    /// is another
     #[argh(positional, arg_name = "IMAGE [TO]")]
     images: Vec<String>,
+}
+
+/// An image to be sent.
+struct Work {
+    /// What was typed.
+    text: String,
+    found: Result<Found, Failure>,
+    /// What it will be called.
+    to: Option<Reference>,
 }
 
 impl Command for Push {
@@ -50,12 +68,23 @@ impl Command for Push {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let lines = self.lines(context)?;
         let store = stored::open(context)?;
-        let lines = if self.all { all(&store)? } else { lines };
-        let lines = self.named(&store, lines)?;
-        let mut pushing = Pushing::new(context, &store, &lines)?;
+        let place = match &self.from {
+            Some(file) => Place::Archive(file.into(), None),
+            None => Place::Store(None),
+        };
+        // Where images go is known only when it is known which they are.
+        let mut reading = Ends::new(context, [])?;
+        let start = Start::open(&mut reading, &place, Some(&store))?;
+        let work = self.work(&start, lines)?;
+        let targets = work.iter().filter_map(|work| Some(work.to.as_ref()?.repository()));
+        let mut ends = Ends::new(context, targets)?;
+        let mut pushing = Pushing::new("push", Some(&store));
         let mut several = Several::new(context)?;
-        let is_only = lines.len() == 1;
-        let outcome = lines.iter().try_for_each(|line| several.take(pushing.push(line), is_only));
+        let is_only = work.len() == 1;
+        let outcome = work.into_iter().try_for_each(|work| {
+            let sent = work.send(&mut ends, &mut pushing, &start);
+            several.take(sent, is_only)
+        });
         several.end(outcome)
     }
 }
@@ -64,6 +93,12 @@ impl Push {
     /// What is named, those of the command line first.
     fn lines(&self, context: &Context) -> Result<Vec<Line>, Failure> {
         lists::check_stdin(&self.file, context)?;
+        let piped = self.from.as_deref() == Some("-");
+        if piped
+            && (self.file.iter().any(|it| it == "-") || context.settings.connection.creds_stdin)
+        {
+            return Err(Failure::usage("expected one use of stdin, got several"));
+        }
         let mut lines = match self.images.as_slice() {
             [] => Vec::new(),
             [image] => vec![Line::new(image, None).map_err(Failure::usage)?],
@@ -92,42 +127,87 @@ impl Push {
 
     /// What is to be sent under which names. Fails before anything is sent if different images
     /// would get the same.
-    fn named(&self, store: &Store, lines: Vec<Line>) -> Result<Vec<Line>, Failure> {
-        let Some(prefix) = &self.to else { return Ok(lines) };
-        let mut named = Vec::new();
-        let mut taken: HashMap<String, (String, Option<Digest>)> = HashMap::new();
-        for Line { image, .. } in lines {
-            // What is not there is told when its turn comes.
-            let entry = store.find(&image).ok();
-            let name = entry.as_ref().map_or(image.as_str(), |entry| entry.name.as_str());
-            let to = match name.parse::<Reference>() {
-                Ok(name) => Some(prefix.relocated(&name, self.keep_host)?),
-                Err(_) => None,
-            };
-            if let Some(to) = &to {
-                let digest = entry.map(|entry| entry.descriptor.digest);
-                let before = taken.insert(to.name(), (image.clone(), digest));
-                if let Some((other, of_other)) = before
-                    && of_other != digest
-                {
-                    let message = format!("{other} and {image} would both become {to}");
-                    let advice = "--keep-host keeps apart what is of different hosts";
-                    return Err(Failure::usage(message).help(advice));
+    fn work(&self, start: &Start<'_>, lines: Vec<Line>) -> Result<Vec<Work>, Failure> {
+        let mut work = Vec::new();
+        if self.all {
+            for found in start.images()? {
+                let name = found.name.clone().unwrap_or_default();
+                match name.parse::<Reference>() {
+                    Ok(_) if name.contains('/') => work.push(self.one(name, Ok(found), None)?),
+                    _ => log::warn!("not pushing `{name}`, which does not say where to"),
                 }
             }
-            named.push(Line { image, to });
         }
-        Ok(named)
+        for line in lines {
+            work.push(self.of_line(start, line)?);
+        }
+        let mut taken: HashMap<&Reference, (&str, Option<Digest>)> = HashMap::new();
+        for Work { text, found, to } in &work {
+            let Some(to) = to.as_ref().filter(|_| self.to.is_some()) else { continue };
+            let digest = found.as_ref().ok().and_then(|it| it.descriptor()).map(|it| it.digest);
+            if let Some((other, of_other)) = taken.insert(to, (text, digest))
+                && of_other != digest
+            {
+                let message = format!("{other} and {text} would both become {to}");
+                let advice = "--keep-host keeps apart what is of different hosts";
+                return Err(Failure::usage(message).help(advice));
+            }
+        }
+        Ok(work)
+    }
+
+    fn of_line(&self, start: &Start<'_>, Line { image, to }: Line) -> Result<Work, Failure> {
+        let found = start.named(&image);
+        let is_absent = |it: &Failure| matches!(it.error().kind(), ErrorKind::NotFound(_));
+        let may_be_target = self.from.is_some() && to.is_none() && self.to.is_none();
+        // The only image of an archive need not be named: then what is named is where it goes.
+        if may_be_target
+            && found.as_ref().is_err_and(is_absent)
+            && let (Ok(only), Ok(to)) = (start.image(), image.parse::<Reference>())
+        {
+            return Ok(Work { text: image, found: Ok(only), to: Some(to) });
+        }
+        self.one(image, found, to)
+    }
+
+    fn one(
+        &self,
+        text: String,
+        found: Result<Found, Failure>,
+        to: Option<Reference>,
+    ) -> Result<Work, Failure> {
+        let name = found.as_ref().ok().and_then(|found| found.name.as_deref());
+        let name = name.and_then(|name| name.parse::<Reference>().ok());
+        let to = match (&self.to, name) {
+            (Some(prefix), Some(name)) => Some(prefix.relocated(&name, self.keep_host)?),
+            (_, name) => to.or(name),
+        };
+        Ok(Work { text, found, to })
     }
 }
 
-/// All images of the store that have a name.
-fn all(store: &Store) -> Result<Vec<Line>, Failure> {
-    let (named, others): (Vec<Entry>, Vec<Entry>) =
-        store.entries()?.into_iter().partition(|entry| entry.name.parse::<Reference>().is_ok());
-    for entry in others {
-        let (digest, name) = (entry.descriptor.digest, entry.name);
-        log::warn!("not pushing {digest}: its name `{name}` does not say where to");
+impl Work {
+    /// Sends it, and answers. Returns the digest that it has there.
+    fn send(
+        self,
+        ends: &mut Ends<'_>,
+        pushing: &mut Pushing<'_>,
+        start: &Start<'_>,
+    ) -> Result<Digest, Failure> {
+        let Work { text, found, to } = self;
+        let step = |failure: Failure| failure.context(format!("pushing {text}"));
+        let found = found.map_err(step)?;
+        let Some(to) = to else {
+            let failure = Failure::usage("its name does not say where to");
+            return Err(step(failure.help("say it: `windlass push IMAGE HOST/NAME:TAG`")));
+        };
+        let remote = ends.remote(to.repository())?;
+        let carried = pushing.send(ends, &remote, (start, &found), &to)?;
+        let output = &ends.context.output;
+        match output.is_json() {
+            true => output.answer_json(&carried.image)?,
+            false => output.answer(&carried.line)?,
+        }
+        Ok(carried.digest)
     }
-    Ok(named.into_iter().map(|entry| Line { image: entry.name, to: None }).collect())
 }

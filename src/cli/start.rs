@@ -143,6 +143,20 @@ impl<'g> Start<'g> {
         Ok(found.into_iter().map(Found::of).collect())
     }
 
+    /// The one image that `name` means here.
+    pub(crate) fn named(&self, name: &str) -> Result<Found, Failure> {
+        let held = match &self.opened {
+            Opened::Registry(_) => Vec::new(),
+            Opened::Store(store) => {
+                let entry = store.find(name).map_err(|it| stored::advise(store, name, it))?;
+                return Ok(Found::of(Held::of_entry(&entry)));
+            }
+            Opened::Layout(store) => store.entries()?.iter().map(Held::of_entry).collect(),
+            Opened::Archive(archive) => archive.images().iter().map(of_listed).collect(),
+        };
+        Ok(Found::of(held::choose(held, name, &self.place.whole())?))
+    }
+
     /// Where `image` is, as it can be typed.
     pub(crate) fn shown(&self, image: &Found) -> String {
         match (&self.place, &image.name) {

@@ -1,11 +1,8 @@
 //! What commands that change the store have in common.
 
-use windlass::endpoint::{Guard, Sink};
 use windlass::error::{Error, ErrorKind};
-use windlass::image::Manifest;
 use windlass::reference::Reference;
 use windlass::store::{Durability, Entry, Store};
-use windlass::transfer::Plan;
 
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -21,16 +18,6 @@ pub(crate) fn durability(settings: &Settings) -> Durability {
 pub(crate) fn open(context: &Context) -> Result<Store, Failure> {
     let settings = &context.settings;
     Ok(Store::open(&settings.store()?, durability(settings))?)
-}
-
-/// Keeps what `plan` lists from being collected while it is read, where the store can be written.
-pub(crate) fn protect(store: &Store, plan: &Plan) -> Result<Option<Box<dyn Guard>>, Failure> {
-    if store.writable().is_err() {
-        return Ok(None);
-    }
-    let blobs = plan.blobs().iter().map(|blob| blob.digest);
-    let manifests = plan.manifests().iter().map(Manifest::digest);
-    Ok(Some(store.protect(&blobs.chain(manifests).collect::<Vec<_>>())?))
 }
 
 /// `NAME@DIGEST`, which every other command takes.

@@ -15,6 +15,7 @@ mod contest;
 mod costs;
 mod export;
 mod options;
+mod push;
 mod rows;
 mod server;
 #[expect(dead_code, unused_imports, reason = "not everything of the tests is needed")]

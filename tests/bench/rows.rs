@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::contest::Contest;
 use crate::costs::{Cost, Side, bytes, in_turn, median};
 use crate::export;
+use crate::push;
 use crate::support::{Fault, Image, Registry};
 use crate::table::{Line, mebibytes, milliseconds, seconds};
 
@@ -30,6 +31,9 @@ pub(crate) const GROUPS: &[(&str, Measure)] = &[
     ("export", export::gigabyte),
     ("export-layers", export::layers),
     ("export-memory", export::memory),
+    ("push", push::gigabyte),
+    ("push-layers", push::layers),
+    ("push-memory", push::memory),
     ("start", start),
 ];
 

@@ -74,6 +74,19 @@ impl Server {
         image
     }
 
+    /// Forgets all that was put or pushed. It looks for everything on the disk each time.
+    pub(crate) fn empty(&self) {
+        if self.storage.is_dir() {
+            fs::remove_dir_all(&self.storage).unwrap();
+        }
+    }
+
+    /// Whether there is such a tag.
+    pub(crate) fn has(&self, repository: &str, tag: &str) -> bool {
+        let tags = self.storage.join("repositories").join(repository).join("_manifests/tags");
+        tags.join(tag).join("current/link").is_file()
+    }
+
     fn put_layer(&self, content: &Content) -> Piece {
         let temporary = self.storage.with_file_name("layer");
         fs::create_dir_all(temporary.parent().unwrap()).unwrap();

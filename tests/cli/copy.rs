@@ -176,7 +176,7 @@ fn pairs_are_read_from_a_list_and_failures_counted() {
         windlass.command(&["copy", "-f", "-"]).stdin(list).run().exits(2).prints("").says(says);
     };
     refuse("oci:dir:x oci:to:3\noci:dir:x\n", "stdin: line 2: expected FROM and TO, got 1 words");
-    refuse("a b\n", "stdin: line 1: invalid place `b`");
+    refuse("a B\n", "stdin: line 1: invalid image name `B`");
     refuse("", "expected something to copy, got none");
     assert_eq!(index(&windlass, "to")["manifests"].as_array().unwrap().len(), 1);
     windlass.run(&["copy", "a"]).exits(2).says("TO is missing");

@@ -149,9 +149,9 @@ fn layout_that_may_only_be_read_is_read() {
 #[test]
 fn place_that_a_command_does_not_take_is_refused_with_those_that_it_takes() {
     let windlass = Windlass::new();
-    let output = windlass.run(&["copy", "a", "b"]).exits(2).prints("");
-    output.says("invalid place `b`: expected store:NAME").says("oci:DIR[:NAME]");
-    windlass.run(&["copy", "a", "docker://b"]).exits(2).says("expected store:NAME");
+    let output = windlass.run(&["export", "a", "-o", "docker://b"]).exits(2).prints("");
+    output.says("invalid place `docker://b`: expected").says("oci:DIR[:NAME]");
+    windlass.run(&["copy", "a", ""]).exits(2).says("expected docker://NAME, store:NAME");
     windlass.run(&["copy", "oci:", "store:"]).exits(2).says("the path is empty");
     assert!(!windlass.store().exists());
 }

@@ -234,6 +234,15 @@ fn redirected_upload_is_followed_if_it_may_have_a_body() {
 }
 
 #[test]
+fn proxy_that_cannot_be_asked_is_sent_it_all_the_same() {
+    let scene = Scene::of_size(SIZE);
+    let asked = |it: &crate::support::Request| it.header("expect").is_some();
+    scene.registry.rule(Rule::on(PUT).only(asked).fault(Fault::Early(417)));
+    scene.succeeds(&[]);
+    assert_eq!(scene.sent(), scene.size(), "{}", scene.story());
+}
+
+#[test]
 fn interrupted_push_ends_soon_and_says_so() {
     let scene = Scene::of_size(16 * MIB);
     scene.registry.rule(layer(Rule::on(PUT)).once().fault(Fault::HangKeeping(MIB)));

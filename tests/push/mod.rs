@@ -9,6 +9,7 @@ mod kills;
 mod lists;
 mod manifests;
 mod mounts;
+mod places;
 
 use crate::support::{Image, Output, Registry, Run, Windlass};
 

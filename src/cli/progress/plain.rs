@@ -46,7 +46,7 @@ impl Observer for Plain {
                 let name = (*image).to_owned();
                 let mut line = format!("{name}: {blobs} blobs, {}", human::size(*size));
                 if *present > 0 {
-                    line.push_str(&format!(", {} of it here already", human::size(*present)));
+                    line.push_str(&format!(", {} of it there already", human::size(*present)));
                 }
                 *tally = Some(Tally::new(name, *size, *present));
                 self.output.tell(&line);

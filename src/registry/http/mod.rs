@@ -32,8 +32,9 @@ const SEND: Duration = Duration::from_secs(30);
 /// each connection with TLS.
 const INPUT_BUFFER: usize = 64 * 1024;
 
-/// Bytes written at once to a connection.
-const OUTPUT_BUFFER: usize = 16 * 1024;
+/// Bytes written at once to a connection, and so read at once from what is uploaded. Where nothing
+/// is, they take no memory.
+const OUTPUT_BUFFER: usize = 64 * 1024;
 
 /// Most bytes of the headers of an answer. They have to fit in the buffer with room to spare, or
 /// ureq takes what is too large for what is cut.
@@ -58,6 +59,8 @@ pub(super) struct Manner {
     pub(super) afresh: bool,
     /// How long the answer may take to begin, if that is not the stall timeout.
     pub(super) patience: Option<Duration>,
+    /// Whether content is sent without asking whether it is wanted.
+    pub(super) unasked: bool,
 }
 
 /// Sends requests, each once, and keeps connections. Follows nothing and decides nothing.
@@ -123,18 +126,26 @@ impl Client {
     /// Sends `request` and gives the answer, whatever its status.
     pub(super) fn send(&self, request: Request<'_>, manner: Manner) -> Result<Response, Failure> {
         let Request { method, url, headers, body } = request;
-        let empty = matches!(body, Body::Empty);
-        let outcome = match self.exchange(method, &url, &headers, body, manner) {
-            // A connection that was kept had been closed: the server knows nothing of this request.
-            Err(Failure::Other(error))
-                if method.is_safe()
-                    && empty
-                    && matches!(error.kind(), ErrorKind::Network { fault: Fault::Idle, .. }) =>
-            {
-                let manner = Manner { afresh: true, ..manner };
-                self.exchange(method, &url, &headers, Body::Empty, manner)
-            }
-            outcome => outcome,
+        let exchange = |body: Body<'_>, manner| self.exchange(method, &url, &headers, body, manner);
+        let outcome = match body {
+            Body::Content(content) => match exchange(Body::Content(&mut *content), manner) {
+                // Some proxies do not let themselves be asked.
+                Ok(response) if response.status == 417 && content.is_untouched() => {
+                    exchange(Body::Content(content), Manner { unasked: true, ..manner })
+                }
+                outcome => outcome,
+            },
+            Body::Empty if method.is_safe() => match exchange(Body::Empty, manner) {
+                // A connection that was kept had been closed: the server knows nothing of this
+                // request.
+                Err(Failure::Other(error))
+                    if matches!(error.kind(), ErrorKind::Network { fault: Fault::Idle, .. }) =>
+                {
+                    exchange(Body::Empty, Manner { afresh: true, ..manner })
+                }
+                outcome => outcome,
+            },
+            body => exchange(body, manner),
         };
         let method = method.as_str();
         match &outcome {
@@ -199,7 +210,10 @@ impl Client {
             }
             Body::Content(content) => {
                 let builder = builder.header("Content-Length", content.len());
-                let builder = builder.header("Expect", "100-continue");
+                let builder = match manner.unasked {
+                    true => builder,
+                    false => builder.header("Expect", "100-continue"),
+                };
                 send(builder, SendBody::from_reader(content))?
             }
         };
