@@ -30,6 +30,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("env_logger", &["cli/"]),
     ("signal_hook", &["cli/"]),
     ("rustix", &["registry/http/failure.rs", "store/", "cli/"]),
+    ("nix", &["store/file.rs"]),
     ("sha2", &["image/digest.rs"]),
     ("flate2", &["registry/", "stream/"]),
     ("regex_lite", &["cli/"]),

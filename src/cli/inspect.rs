@@ -4,14 +4,15 @@ use serde_json::value::RawValue;
 use windlass::endpoint::Source;
 use windlass::error::Error;
 use windlass::image::{
-    Config, Descriptor, Digest, Document, ImageManifest, Manifest, MediaType, Platform,
+    Config, Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, ImageManifest, Manifest, MediaType,
+    Platform,
 };
 use windlass::store::{Durability, Store};
 
 use crate::cli::answer::Image;
 use crate::cli::failure::Failure;
 use crate::cli::options::Group;
-use crate::cli::{Command, Context, human, pull};
+use crate::cli::{Command, Context, human, pull, stored};
 
 /// Show an image in the store: its manifest, its config and its layers.
 #[derive(FromArgs, ArgsInfo)]
@@ -32,12 +33,9 @@ pub(crate) struct Inspect {
     image: String,
 }
 
-/// How deep indexes may lie in indexes.
-const DEPTH_LIMIT: u32 = 8;
-
 impl Command for Inspect {
     const GROUPS: &'static [Group] =
-        &[Group::Transfer, Group::Patience, Group::Connection, Group::Global];
+        &[Group::Platforms, Group::Transfer, Group::Patience, Group::Connection, Group::Global];
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         if self.raw && self.config {
@@ -52,11 +50,9 @@ impl Command for Inspect {
         let entry = match self.image.strip_prefix("docker://") {
             Some(name) => pull::into_store(context, &store, name)?,
             None => {
-                let name = self.image.strip_prefix("store:").unwrap_or(&self.image);
+                let name = stored::name(&self.image);
                 store.find(name).map_err(|error| {
-                    Failure::from(error).help(
-                        "`windlass list` lists what is in the store; docker://NAME is pulled first",
-                    )
+                    stored::advise(&store, name, error).also("docker://NAME is pulled first")
                 })?
             }
         };
@@ -115,7 +111,7 @@ fn collect(
     if descriptor.is_attestation() {
         return Ok(());
     }
-    if depth > DEPTH_LIMIT {
+    if depth > INDEX_DEPTH_LIMIT {
         return Err(Error::content("expected fewer indexes in each other"));
     }
     let kind = &descriptor.media_type;

@@ -22,6 +22,7 @@ mod progress;
 mod pull;
 mod remote;
 mod remove;
+mod repair;
 mod settings;
 mod signals;
 mod stored;
@@ -146,7 +147,7 @@ fn run(settings: Settings, work: Work) -> u8 {
     let stopped = interrupt.clone();
     signals.on_stop(move || stopped.interrupt());
     let context = Context { settings, output, signals, interrupt };
-    let result = work(&context);
+    let result = work(&context).map_err(|failure| stored::explained(&context, failure));
     ended(&context.output, Some(&context.signals), result)
 }
 

@@ -1,18 +1,16 @@
-use std::path::Path;
-
 use argh::{ArgsInfo, FromArgs};
 use windlass::error::ErrorKind;
 use windlass::reference::Reference;
-use windlass::store::{Durability, Entry, Store};
+use windlass::store::{Entry, Store};
 use windlass::transfer::{Observer, Plan, Transfer};
 
 use crate::cli::answer::Image;
 use crate::cli::failure::Failure;
 use crate::cli::lists::{self, DigestFile};
-use crate::cli::options::Group;
+use crate::cli::options::{GROUPS, Group};
 use crate::cli::remote::Registries;
 use crate::cli::values::ImageName;
-use crate::cli::{Command, Context, progress};
+use crate::cli::{Command, Context, progress, stored};
 
 /// Bring images from a registry into the store. What is there already is not fetched again, and
 /// what was interrupted goes on where it stopped.
@@ -32,8 +30,7 @@ pub(crate) struct Pull {
 }
 
 impl Command for Pull {
-    const GROUPS: &'static [Group] =
-        &[Group::Transfer, Group::Several, Group::Patience, Group::Connection, Group::Global];
+    const GROUPS: &'static [Group] = &GROUPS;
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         let images = self.images(context)?;
@@ -106,8 +103,7 @@ struct Pulling<'a> {
 impl<'a> Pulling<'a> {
     fn new(context: &'a Context, images: &[Reference]) -> Result<Pulling<'a>, Failure> {
         let settings = &context.settings;
-        let durability = if settings.no_sync { Durability::Unsynced } else { Durability::Synced };
-        let store = Store::open(Path::new(&settings.store()?), durability)?;
+        let store = stored::open(context)?;
         if !settings.dry_run {
             store.writable()?;
         }

@@ -26,7 +26,7 @@ impl Command for Tag {
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         let store = stored::open(context)?;
-        let name = self.name.strip_prefix("store:").unwrap_or(&self.name);
+        let name = stored::name(&self.name);
         let tagged = store.tag(name, &self.new.0);
         let entry = tagged.map_err(|error| stored::advise(&store, name, error))?;
         if context.output.is_json() {

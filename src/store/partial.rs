@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::Durability;
-use super::file::{self, Locked, Temporary};
+use super::file::{self, lacking};
 use super::hashing::{Shared, State};
 use super::layout::Layout;
+use super::locked::Locked;
 use super::ranges::Ranges;
 use super::record::{self, RecordFile};
+use super::temporary::Temporary;
 use crate::endpoint::Draft;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Descriptor, Digest};
@@ -69,7 +71,7 @@ impl Partial {
     ) -> Result<Claimed> {
         let path = layout.partial(blob.digest);
         let file = loop {
-            let file = Locked::try_exclusive(open(&path)?)
+            let file = Locked::try_exclusive(open(&path, blob.size)?)
                 .context(|| format!("locking `{}`", path.display()))?;
             let file = match file {
                 Ok(file) => file,
@@ -128,7 +130,7 @@ impl Partial {
         durability: Durability,
         distrusted: &Distrusted,
     ) -> Result<Partial> {
-        let temporary = Temporary::create(&layout.temporary())?;
+        let temporary = Temporary::create(&layout.temporary(), blob.size)?;
         let path = temporary.path().to_owned();
         let file = clone(&temporary.file, &path)?;
         let mut ranges = Ranges::default();
@@ -137,6 +139,7 @@ impl Partial {
         if trusted && let Ok(Some((theirs, there))) = Partial::left(layout, blob) {
             for range in there.iter() {
                 copy(&theirs, &temporary.file, range.clone())
+                    .map_err(|error| lacking(error, blob.size))
                     .context(|| format!("copying to `{}`", path.display()))?;
                 ranges.insert(range.clone());
             }
@@ -216,16 +219,9 @@ impl Partial {
 
     /// Says of a write that failed for want of space how much space is wanted.
     fn not_written(&self, error: io::Error) -> Error {
-        let kind = error.kind();
-        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-        let error = if full.contains(&kind) {
-            let lacking = self.shared.size - self.shared.lock().ranges.len();
-            let message = format!("{error}: room for {lacking} more bytes is needed");
-            io::Error::new(kind, message)
-        } else {
-            error
-        };
-        Error::from(error).context(format!("writing `{}`", self.shared.path.display()))
+        let needed = self.shared.size.saturating_sub(self.shared.lock().ranges.len());
+        Error::from(lacking(error, needed))
+            .context(format!("writing `{}`", self.shared.path.display()))
     }
 
     /// The digest of all that is there.
@@ -275,7 +271,7 @@ impl Draft for Partial {
             return Err(ErrorKind::Digest { expected: self.digest, got }.into());
         }
         let (file, path) = (&self.shared.file, &self.shared.path);
-        if let Err(error) = file::sync(file, path, self.durability) {
+        if let Err(error) = file::finish(file, path, self.durability) {
             // The kernel may now take what it could not write for written.
             self.remove()?;
             return Err(error);
@@ -331,8 +327,8 @@ impl Drop for Partial {
 
 /// Opens a partial file. One that was about to become a blob may be without permission to write;
 /// what is no file at all is in the way.
-pub(super) fn open(path: &Path) -> Result<File> {
-    let error = match file::open_own(path) {
+pub(super) fn open(path: &Path, needed: u64) -> Result<File> {
+    let error = match file::open_own(path, needed) {
         Ok(file) => return Ok(file),
         Err(error) => error,
     };
@@ -343,13 +339,11 @@ pub(super) fn open(path: &Path) -> Result<File> {
                 return Err(error);
             }
         }
-        ErrorKind::Content(_) => file::remove(path)?,
-        ErrorKind::Io(it) if it.kind() == io::ErrorKind::IsADirectory => {
-            fs::remove_dir_all(path).context(|| format!("removing `{}`", path.display()))?;
-        }
+        ErrorKind::Content(_) => file::clear(path)?,
+        ErrorKind::Io(it) if it.kind() == io::ErrorKind::IsADirectory => file::clear(path)?,
         _ => return Err(error),
     }
-    file::open_own(path)
+    file::open_own(path, needed)
 }
 
 /// Which file has that name, if it has that size.
