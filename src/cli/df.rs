@@ -30,10 +30,7 @@ impl Command for Df {
         } else {
             context.output.answer(&text(&usage))?;
         }
-        usage.collectable.map(drop).map_err(|error| {
-            stored::explained(context, error.into())
-                .help("`windlass verify` says what is wrong in the store")
-        })
+        usage.collectable.map(drop).map_err(|error| stored::damaged(context, error))
     }
 }
 

@@ -45,7 +45,7 @@ impl Command for List {
             };
             log::warn!("not listed: {first}{more}; `windlass verify` says how to get rid of that");
         }
-        damage.map_or(Ok(()), |error| Err(error.into()))
+        damage.map_or(Ok(()), |error| Err(stored::damaged(context, error)))
     }
 }
 

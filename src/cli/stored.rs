@@ -98,12 +98,17 @@ pub(crate) fn explained(context: &Context, failure: Failure) -> Failure {
     }
 }
 
+/// The same of what was read in the store, which can be verified.
+pub(crate) fn damaged(context: &Context, error: Error) -> Failure {
+    explained(context, error.into()).help("`windlass verify` says what is wrong in the store")
+}
+
 /// What to do about a store that cannot be read. A command that is quoted can be pasted.
 fn way_out(defect: &Defect) -> String {
     const NAMES: &str = "pull or import the images again, which fetches only what is missing; run \
                          no `windlass gc` before all have their names again";
     match defect {
-        Defect::Folder(path) => {
+        Defect::Obstacle(path) => {
             format!("move it away: {}; what is needed there is made again", aside(path))
         }
         Defect::Marker(path) => format!(

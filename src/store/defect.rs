@@ -8,8 +8,8 @@ use crate::error::{ErrorKind, Result};
 /// What keeps all of a store from being read, so that somebody has to decide about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// There is something else where a folder is expected.
-    Folder(PathBuf),
+    /// There is something else where a folder or a file of our own is expected.
+    Obstacle(PathBuf),
     /// `oci-layout` does not say which version of a layout this is.
     Marker(PathBuf),
     /// The layout is of a version that we do not know.
@@ -29,7 +29,11 @@ impl Defect {
             return None;
         }
         if let Some(path) = layout.obstacle() {
-            return Some(Defect::Folder(path));
+            return Some(Defect::Obstacle(path));
+        }
+        let mut own = [layout.index_lock(), layout.sweep_lock()].into_iter();
+        if let Some(path) = own.find(|path| file::is_obstacle(path)) {
+            return Some(Defect::Obstacle(path));
         }
         match marker::version(&layout) {
             Ok(Some(version)) if !marker::is_known(&version) => {

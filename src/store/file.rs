@@ -73,6 +73,12 @@ pub(super) fn open_lock(path: &Path) -> Result<File> {
         .context(|| format!("opening `{}`", path.display()))
 }
 
+/// Whether there is something that cannot even be locked.
+pub(super) fn is_obstacle(path: &Path) -> bool {
+    let kind = fs::symlink_metadata(path).map(|metadata| metadata.file_type());
+    kind.is_ok_and(|kind| !kind.is_file() && !kind.is_dir() && !kind.is_fifo())
+}
+
 /// Whether `path` still leads to `file`, and not to another or to none.
 pub(super) fn is_same(file: &File, path: &Path) -> Result<bool> {
     let reading = || format!("reading `{}`", path.display());
@@ -201,13 +207,26 @@ pub(super) fn finish(file: &File, path: &Path, durability: Durability) -> Result
     nix::unistd::close(handle).map_err(io::Error::from).context(closing)
 }
 
+/// Gets a folder out of the way; what is in it is not lost.
+fn move_aside(folder: &Path) -> io::Result<()> {
+    if fs::remove_dir(folder).is_ok() {
+        return Ok(());
+    }
+    let mut aside = folder.as_os_str().to_owned();
+    aside.push(".old");
+    fs::rename(folder, &aside)?;
+    let (folder, aside) = (folder.display(), Path::new(&aside).display());
+    log::warn!("`{folder}` was a folder: it is `{aside}` now");
+    Ok(())
+}
+
 /// Gives a complete file its final name.
 pub(super) fn publish(path: &Path, target: &Path) -> Result<()> {
     let creating = || format!("creating `{}`", target.display());
     match fs::rename(path, target) {
-        // No tool puts a folder there. An empty one is in nobody's way.
+        // No tool puts a folder there.
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-            fs::remove_dir(target).context(creating)?;
+            move_aside(target).context(creating)?;
             fs::rename(path, target).context(creating)
         }
         renamed => renamed.map_err(|error| lacking(error, BLOCK)).context(creating),

@@ -64,7 +64,7 @@ impl<'a> Wanted<'a> {
         Wanted { text, name, digest, reference: text.parse().ok(), position }
     }
 
-    /// The entries that are meant: those of that very name; else those that it means with
+    /// The entries that are meant, of `entries` as [`Names::entries`] orders them: those of that very name; else those that it means with
     /// Docker's defaults; else, of a repository and a digest, all of that repository.
     pub(super) fn select<'e>(&self, entries: &'e [Entry]) -> Vec<&'e Entry> {
         let has_digest = |entry: &Entry| {
@@ -79,7 +79,11 @@ impl<'a> Wanted<'a> {
         if name.is_empty() {
             return Vec::new();
         }
-        let exact = of(&|entry| entry.name == self.text || entry.name == name);
+        let named = |names: &[&str]| -> Vec<&'e Entry> {
+            let found = names.iter().filter_map(|name| called(entries, name));
+            found.filter(|entry| has_digest(entry)).collect()
+        };
+        let exact = if name == self.text { named(&[name]) } else { named(&[self.text, name]) };
         if !exact.is_empty() {
             return exact;
         }
@@ -88,8 +92,7 @@ impl<'a> Wanted<'a> {
             return of(&|entry| entry.name.is_empty() && entry.position == position);
         }
         let Some(reference) = &self.reference else { return Vec::new() };
-        let full_name = reference.name();
-        let full = of(&|entry| entry.name == full_name);
+        let full = named(&[&reference.name()]);
         if !full.is_empty() || self.digest.is_none() || reference.tag().is_some() {
             return full;
         }
@@ -109,6 +112,13 @@ impl<'a> Wanted<'a> {
                 && (self.text == digest || self.text == format!("{name}@{digest}"))
             || self.digest.is_none() && full_name().is_some_and(|it| is_named(&it))
     }
+}
+
+/// The entry of that name.
+fn called<'e>(entries: &'e [Entry], name: &str) -> Option<&'e Entry> {
+    let index = entries
+        .binary_search_by(|entry| (entry.name.is_empty(), entry.name.as_str()).cmp(&(false, name)));
+    index.ok().and_then(|index| entries.get(index))
 }
 
 /// What stands before the tag or the digest of a name.

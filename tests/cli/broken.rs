@@ -194,6 +194,33 @@ fn something_else_where_a_folder_should_be_is_moved_away_as_the_help_says() {
     follow(&output, "move it away: ", ";");
     broken.run(&["tag", &broken.name, "x"]).success();
     broken.run(&["verify"]).success();
+
+    let broken = Broken::by(|store| {
+        remove(&store.join(".windlass/lock/sweep"));
+        std::os::unix::fs::symlink("/etc/passwd", store.join(".windlass/lock/sweep")).unwrap();
+    });
+    let output = broken.run(&["gc"]).exits(7).says("is not a regular file");
+    follow(&output, "move it away: ", ";");
+    broken.run(&["gc"]).success();
+}
+
+#[test]
+fn folder_in_place_of_a_blob_is_moved_aside_with_what_is_in_it() {
+    for place in [0, 1, 2] {
+        let broken = Broken::new();
+        let image = &broken.image;
+        let digest = [image.root(), image.config(), &image.layers()[0]][place].digest.clone();
+        let blob = broken.blob(&digest);
+        remove(&blob);
+        fs::create_dir(&blob).unwrap();
+        write(blob.join("theirs"), "kept");
+        broken.run(&["verify"]).exits(7).says("--repair");
+        let output = broken.run(&["verify", "--repair"]).success();
+        assert!(output.stdout().starts_with(&format!("{digest}: repaired\n")), "{output}");
+        assert_eq!(fs::read(blob.with_extension("old").join("theirs")).unwrap(), b"kept");
+        broken.run(&["gc"]).success();
+        broken.run(&["verify"]).success();
+    }
 }
 
 #[test]
