@@ -1,11 +1,13 @@
 //! What a place is: a [`Source`] of images, a [`Sink`] for them, or both.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
-use crate::error::Result;
-use crate::image::{Descriptor, Digest, Manifest};
-use crate::reference::{Reference, Repository};
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::{Algorithm, Descriptor, Digest, Manifest};
+use crate::reference::{ParseReferenceError, Reference, Repository};
 
 /// A place that images can be read from.
 ///
@@ -29,6 +31,12 @@ pub trait Source: Sync {
     /// `offset` is less than the blob's size.
     fn open(&self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>>;
 
+    /// Where the content of `blob` lies, if that is in a file: then it may be copied from there
+    /// without passing through this process. Not verified but for its size.
+    fn extent(&self, _blob: &Descriptor) -> Result<Option<Extent>> {
+        Ok(None)
+    }
+
     /// Exactly those bytes of `blob`, beside other streams of it.
     ///
     /// # Errors
@@ -51,6 +59,49 @@ pub trait Source: Sync {
 
     /// Whether it makes sense to ask for several ranges of `blob` at once. Asked again before each.
     fn takes_ranges(&self, blob: &Descriptor) -> bool;
+
+    /// The repository that its images are in, if it is one of a registry.
+    fn repository(&self) -> Option<&Repository> {
+        None
+    }
+}
+
+/// A part of a file that is the content of a blob.
+#[derive(Debug)]
+pub struct Extent {
+    /// Open for reading.
+    pub file: File,
+    /// Where in the file the content begins.
+    pub offset: u64,
+}
+
+impl Extent {
+    /// The content from `offset` on. It may go on after its end, with what else is in the file.
+    pub fn after(self, offset: u64) -> impl Read + Send {
+        ExtentReader { at: self.offset.saturating_add(offset), file: self.file }
+    }
+}
+
+struct ExtentReader {
+    file: File,
+    at: u64,
+}
+
+impl Read for ExtentReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read_at(buffer, self.at)?;
+        self.at = self.at.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        Ok(len)
+    }
+}
+
+/// Whether what is written survives a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Everything is on the disk before a name says that it is there.
+    Synced,
+    /// The system writes when it likes. A process that dies still does no harm.
+    Unsynced,
 }
 
 /// A place that images can be written to.
@@ -91,6 +142,30 @@ pub trait Sink: Sync {
 
     /// Lets `reference` mean the content of `target`, all of which is there.
     fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()>;
+
+    /// The same for a name that is kept as it stands. Not every place takes names that are no
+    /// references.
+    fn name_as(&self, name: &str, target: &Descriptor, origin: &Origin) -> Result<()> {
+        let reference: Reference =
+            name.parse().map_err(|error: ParseReferenceError| Error::usage(error.to_string()))?;
+        self.name(&reference, target, origin)
+    }
+
+    /// Does that for each of `names`; where the place can, for all of them or none.
+    fn name_all(&self, names: &[Naming]) -> Result<()> {
+        names.iter().try_for_each(|it| self.name_as(&it.name, &it.target, &it.origin))
+    }
+}
+
+/// A name that is to be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Naming {
+    /// The name, as it stands.
+    pub name: String,
+    /// What it is to mean.
+    pub target: Descriptor,
+    /// Where that came from.
+    pub origin: Origin,
 }
 
 /// Where an image came from.
@@ -113,7 +188,32 @@ pub struct Meaning {
 }
 
 /// What is held as long as it lives.
-pub trait Guard: Send + Sync {}
+pub trait Guard: Send + Sync {
+    /// Holds that content too.
+    fn extend(&self, _content: &[Digest]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A place that also takes content of which only its own bytes tell what it is.
+pub trait Intake: Source + Sink {
+    /// Begins to take `size` bytes that are to be named by their digest of `algorithm`.
+    fn take_in(&self, algorithm: Algorithm, size: u64) -> Result<Box<dyn Unnamed + '_>>;
+}
+
+/// Content being received from its start to its end. Nobody sees it before
+/// [`commit`](Unnamed::commit); dropped before that, nothing is kept.
+pub trait Unnamed {
+    /// Takes the first `len` bytes of `buffer`, and gives a buffer of the same size to go on with.
+    /// Refuses more bytes than were announced.
+    fn take(&mut self, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>>;
+
+    /// The digest of the content, all of which has come.
+    fn digest(&mut self) -> Result<Digest>;
+
+    /// Makes it visible under its digest.
+    fn commit(self: Box<Self>) -> Result<()>;
+}
 
 impl Guard for () {}
 
@@ -145,6 +245,12 @@ pub trait Draft: Send + Sync {
         Ok(buffer)
     }
 
+    /// Takes `len` bytes for `offset` from where the blob lies already, and says whether it did:
+    /// who cannot wants the bytes.
+    fn copy_at(&self, _offset: u64, _from: &Extent, _len: u64) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Makes the blob, all of which has come, visible under its digest.
     ///
     /// Fails, and keeps nothing, unless the content is as described.
@@ -153,3 +259,36 @@ pub trait Draft: Send + Sync {
     /// Forgets all that has come.
     fn discard(self: Box<Self>) -> Result<()>;
 }
+
+/// Has nothing and takes nothing: for who only plans.
+impl Sink for () {
+    fn protect(&self, _content: &[Digest]) -> Result<Box<dyn Guard>> {
+        Err(ErrorKind::Local(NOWHERE.into()).into())
+    }
+
+    fn contains(&self, _descriptor: &Descriptor) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn room(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
+    fn partial_len(&self, _blob: &Descriptor) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn receive(&self, _blob: &Descriptor) -> Result<Receipt> {
+        Err(ErrorKind::Local(NOWHERE.into()).into())
+    }
+
+    fn put_manifest(&self, _manifest: &Manifest) -> Result<()> {
+        Err(ErrorKind::Local(NOWHERE.into()).into())
+    }
+
+    fn name(&self, _reference: &Reference, _target: &Descriptor, _origin: &Origin) -> Result<()> {
+        Err(ErrorKind::Local(NOWHERE.into()).into())
+    }
+}
+
+const NOWHERE: &str = "there is no place to write to";

@@ -8,16 +8,17 @@
 //! ```text
 //!  text -> Reference -+
 //!                     v
-//!    Registry -+    Source -> Plan -> Transfer -> Sink
-//!    Store    -+    (read)            | retry   (write) ---- Store
-//!                                     | pool
+//!    Registry -+    Source -> Plan -> Transfer -> Sink     +- Store
+//!    Store    -+    (read)            | retry   (write) ---+- Layout
+//!    Layout   -+                      | pool               +- Archive
+//!    Archive  -+                      |
 //!                                     | progress
 //! ```
 //!
 //! Read it in this order: [`image`] has the values of the image-spec, [`mod@reference`] what the user
-//! types, [`error`] what may go wrong and what helps; [`endpoint`] is what a place is; [`registry`]
-//! and [`store`] are places; [`transfer`] brings them together. The binary's commands see only
-//! what is public here.
+//! types, [`error`] what may go wrong and what helps; [`endpoint`] is what a place is; [`registry`],
+//! [`store`], which is an image layout as others are, and [`archive`] are places; [`transfer`] brings
+//! them together. The binary's commands see only what is public here.
 //!
 //! What always holds:
 //!
@@ -57,6 +58,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod archive;
 pub mod endpoint;
 pub mod error;
 pub mod image;

@@ -10,9 +10,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("reference", &["image"]),
     ("error", &["image", "reference"]),
     ("endpoint", &["image", "reference", "error"]),
-    ("stream", &["image", "reference", "error"]),
+    ("stream", &["image", "printable", "reference", "error", "endpoint"]),
     ("registry", &["image", "printable", "reference", "error", "endpoint", "stream"]),
     ("store", &["image", "printable", "reference", "error", "endpoint", "stream"]),
+    ("archive", &["image", "printable", "reference", "error", "endpoint", "stream"]),
     ("transfer", &["image", "printable", "reference", "error", "endpoint", "stream"]),
     ("lib", &[]),
     // These two see the public library only.
@@ -29,10 +30,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("indicatif", &["cli/progress/", "cli/output.rs"]),
     ("env_logger", &["cli/"]),
     ("signal_hook", &["cli/"]),
-    ("rustix", &["registry/http/failure.rs", "store/", "cli/"]),
+    ("rustix", &["registry/http/failure.rs", "stream/kernel.rs", "store/", "archive/", "cli/"]),
     ("nix", &["store/file.rs"]),
     ("sha2", &["image/digest.rs"]),
+    ("tar", &["archive/"]),
     ("flate2", &["registry/", "stream/"]),
+    ("base64", &["registry/", "stream/tar/xattr.rs"]),
+    ("zstd", &["stream/compression/"]),
     ("regex_lite", &["cli/"]),
 ];
 

@@ -23,12 +23,6 @@ impl Failure {
         self
     }
 
-    /// The same with one more thing to do, if there is any.
-    pub(crate) fn also(mut self, help: &str) -> Failure {
-        self.help = self.help.map(|first| format!("{first}; {help}"));
-        self
-    }
-
     /// The same, which happened while doing `step`.
     pub(crate) fn context(mut self, step: impl Into<String>) -> Failure {
         self.error = self.error.context(step);

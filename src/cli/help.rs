@@ -73,6 +73,8 @@ fn shown(positional: &PositionalInfo<'_>) -> String {
         _ if positional.name.starts_with('[') => positional.name.to_owned(),
         Optionality::Required => positional.name.to_owned(),
         Optionality::Optional => format!("[{}]", positional.name),
+        // Several words are a sequence, which is read all or not at all.
+        Optionality::Repeating if positional.name.contains(' ') => format!("[{}]", positional.name),
         Optionality::Repeating | Optionality::Greedy => format!("{}...", positional.name),
     }
 }

@@ -7,18 +7,20 @@ use windlass::image::{
     Config, Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, ImageManifest, Manifest, MediaType,
     Platform,
 };
-use windlass::store::{Durability, Store};
+use windlass::store::Store;
 
 use crate::cli::answer::Image;
 use crate::cli::failure::Failure;
 use crate::cli::options::Group;
-use crate::cli::{Command, Context, human, pull, stored};
+use crate::cli::place::{self, Place};
+use crate::cli::{Command, Context, ends, human};
 
-/// Show an image in the store: its manifest, its config and its layers.
+/// Show an image: its manifest, its config and its layers.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "inspect", help_triggers("-h", "--help"))]
 #[argh(example = "windlass inspect alpine:3.20")]
 #[argh(example = "windlass inspect --config docker://quay.io/team/tool")]
+#[argh(example = "windlass inspect oci:folder:latest")]
 pub(crate) struct Inspect {
     /// print the manifest as it is, byte for byte
     #[argh(switch)]
@@ -28,7 +30,8 @@ pub(crate) struct Inspect {
     #[argh(switch)]
     config: bool,
 
-    /// the name or digest of an image in the store; docker://NAME is pulled into it first
+    /// the name or digest of an image in the store; docker://NAME is pulled into it first;
+    /// oci:DIR[:NAME] is one in an OCI image layout
     #[argh(positional, arg_name = "IMAGE")]
     image: String,
 }
@@ -46,16 +49,8 @@ impl Command for Inspect {
             [wanted] => Some(wanted),
             _ => return Err(Failure::usage("--platform: expected one, got several")),
         };
-        let store = Store::open(&context.settings.store()?, Durability::Synced)?;
-        let entry = match self.image.strip_prefix("docker://") {
-            Some(name) => pull::into_store(context, &store, name)?,
-            None => {
-                let name = stored::name(&self.image);
-                store.find(name).map_err(|error| {
-                    stored::advise(&store, name, error).also("docker://NAME is pulled first")
-                })?
-            }
-        };
+        let place = Place::parse(&self.image, place::IMAGE).map_err(Failure::usage)?;
+        let (store, entry) = ends::image(context, &place)?;
         let mut manifest = store.manifest(&entry.descriptor)?;
         if let Some(wanted) = wanted {
             manifest = choose(&store, &manifest, entry.descriptor.platform.as_ref(), wanted)?;

@@ -9,10 +9,20 @@ use std::str::FromStr;
 use windlass::error::{Context, Error, Result};
 use windlass::image::Digest;
 
+use crate::cli;
 use crate::cli::failure::Failure;
 
 /// Most bytes of a list: some 100,000 names.
 const LIST_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// Fails if stdin would be read by more than one of the lists `files` and the options.
+pub(crate) fn check_stdin(files: &[String], context: &cli::Context) -> Result<(), Failure> {
+    let lists = files.iter().filter(|file| *file == "-").count();
+    if lists > 1 || lists > 0 && context.settings.connection.creds_stdin {
+        return Err(Failure::usage("expected one use of stdin, got several"));
+    }
+    Ok(())
+}
 
 /// Reads one value a line from `file`, or from stdin if that is `-`. `#` begins a comment, at the
 /// start of a line or after a space.

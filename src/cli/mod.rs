@@ -2,14 +2,20 @@
 //! comes of it is printed.
 
 mod answer;
+mod archive;
 mod args;
+mod copy;
 mod df;
 mod digest;
+mod ends;
 mod exit;
+mod export;
 mod failure;
 mod gc;
+mod held;
 mod help;
 mod human;
+mod import;
 mod inspect;
 mod list;
 mod lists;
@@ -18,18 +24,21 @@ mod manifest;
 mod near;
 mod options;
 mod output;
+mod place;
 mod progress;
 mod pull;
 mod remote;
 mod remove;
 mod repair;
 mod settings;
+mod several;
 mod signals;
 mod stored;
 mod tag;
 mod tags;
 mod values;
 mod verify;
+mod verify_archive;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -86,8 +95,11 @@ impl Entry {
 }
 
 /// All commands, in the order in which help lists them.
-const COMMANDS: [Entry; 11] = [
+const COMMANDS: [Entry; 14] = [
     Entry::of::<pull::Pull>(),
+    Entry::of::<copy::Copy>(),
+    Entry::of::<export::Export>(),
+    Entry::of::<import::Import>(),
     Entry::of::<list::List>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<tag::Tag>(),

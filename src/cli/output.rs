@@ -1,4 +1,6 @@
+use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -68,6 +70,31 @@ impl Output {
     /// Answers with one line of JSON.
     pub(crate) fn answer_json(&self, object: &impl Serialize) -> Result<()> {
         self.answer_exactly(json_line(object).as_bytes())
+    }
+
+    /// Gives the answer on stderr, because stdout is for what was asked for.
+    pub(crate) fn answer_aside(&self, text: &str) {
+        self.0.stderr(&escaped(text));
+    }
+
+    /// The same of one line of JSON.
+    pub(crate) fn answer_json_aside(&self, object: &impl Serialize) {
+        self.0.stderr(json_line(object).trim_end());
+    }
+
+    /// Stdout for bytes that nobody is to read.
+    ///
+    /// # Errors
+    ///
+    /// If it is a terminal.
+    pub(crate) fn pipe(&self) -> Result<File, Failure> {
+        let stdout = io::stdout();
+        if stdout.is_terminal() {
+            let failure = Failure::usage("expected a file or a pipe, stdout is a terminal");
+            return Err(failure.help("give a file with -o FILE, or let another program read it"));
+        }
+        let pipe = stdout.as_fd().try_clone_to_owned().context(|| "opening stdout")?;
+        Ok(File::from(pipe))
     }
 
     /// Answers with those bytes. If the reader has gone, nobody misses them: that is no error, and

@@ -1,14 +1,14 @@
 use argh::{ArgsInfo, FromArgs};
-use windlass::error::ErrorKind;
 use windlass::reference::Reference;
 use windlass::store::{Entry, Store};
-use windlass::transfer::{Observer, Plan, Transfer};
+use windlass::transfer::Plan;
 
 use crate::cli::answer::Image;
+use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
-use crate::cli::lists::{self, DigestFile};
+use crate::cli::lists;
 use crate::cli::options::{GROUPS, Group};
-use crate::cli::remote::Registries;
+use crate::cli::several::Several;
 use crate::cli::values::ImageName;
 use crate::cli::{Command, Context, progress, stored};
 
@@ -35,43 +35,20 @@ impl Command for Pull {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let images = self.images(context)?;
         let mut pulling = Pulling::new(context, &images)?;
-        let settings = &context.settings;
-        let digest_file = match &settings.digestfile {
-            Some(path) if !settings.dry_run => Some(DigestFile::create(path)?),
-            _ => None,
-        };
-        let mut digests = Vec::new();
-        let mut failed = 0;
-        let mut outcome = Ok(());
-        for image in &images {
-            match pulling.pull(image).and_then(|plan| pulling.answer(image, &plan).map(|()| plan)) {
-                Ok(plan) => digests.push(plan.resolved()),
-                Err(failure) => {
-                    let goes_on = settings.keep_going && images.len() > 1;
-                    if !goes_on || context.interrupt.is_interrupted() {
-                        outcome = Err(failure);
-                        break;
-                    }
-                    failed += 1;
-                    context.output.failure(&failure, failure.code());
-                }
-            }
-        }
-        if outcome.is_ok() && failed > 0 {
-            outcome = Err(ErrorKind::Several { failed, total: images.len() }.into());
-        }
-        let written = digest_file.map_or(Ok(()), |file| file.commit(&digests));
-        outcome.and(written.map_err(Failure::from))
+        let mut several = Several::new(context)?;
+        let outcome = images.iter().try_for_each(|image| {
+            let pulled = pulling.pull(image);
+            let answered = pulled.and_then(|plan| pulling.answer(image, &plan).map(|()| plan));
+            several.take(answered.map(|plan| plan.resolved()), images.len() == 1)
+        });
+        several.end(outcome)
     }
 }
 
 impl Pull {
     /// All that are named, those of the command line first.
     fn images(&self, context: &Context) -> Result<Vec<Reference>, Failure> {
-        let from_stdin = self.file.iter().filter(|file| *file == "-").count();
-        if from_stdin > 1 || from_stdin > 0 && context.settings.connection.creds_stdin {
-            return Err(Failure::usage("expected one use of stdin, got several"));
-        }
+        lists::check_stdin(&self.file, context)?;
         let mut images: Vec<Reference> = self.images.iter().map(|name| name.0.clone()).collect();
         for file in &self.file {
             images.extend(lists::read::<ImageName>(file)?.into_iter().map(|name| name.0));
@@ -84,34 +61,31 @@ impl Pull {
     }
 }
 
-/// Brings the image that `name` is in a registry into the store, and returns what is there then.
-pub(crate) fn into_store(context: &Context, store: &Store, name: &str) -> Result<Entry, Failure> {
-    let image = name.parse::<ImageName>().map_err(|error| Failure::usage(error.to_string()))?.0;
-    Pulling::new(context, std::slice::from_ref(&image))?.pull(&image)?;
+/// Brings `image` from its registry into the store, and returns what is there then.
+pub(crate) fn into_store(
+    context: &Context,
+    store: &Store,
+    image: &Reference,
+) -> Result<Entry, Failure> {
+    Pulling::new(context, std::slice::from_ref(image))?.pull(image)?;
     Ok(store.find(&image.to_string())?)
 }
 
 /// What pulls from several registries have in common.
 struct Pulling<'a> {
     context: &'a Context,
-    registries: Registries<'a>,
+    ends: Ends<'a>,
     store: Store,
-    observer: Box<dyn Observer>,
-    jobs: usize,
 }
 
 impl<'a> Pulling<'a> {
     fn new(context: &'a Context, images: &[Reference]) -> Result<Pulling<'a>, Failure> {
-        let settings = &context.settings;
         let store = stored::open(context)?;
-        if !settings.dry_run {
+        if !context.settings.dry_run {
             store.writable()?;
         }
-        let jobs = settings.jobs()?;
-        let repositories = images.iter().map(Reference::repository);
-        let registries = Registries::new(context, repositories, jobs)?;
-        let observer = progress::observer(&context.output);
-        Ok(Pulling { context, registries, store, observer, jobs })
+        let ends = Ends::new(context, images.iter().map(Reference::repository))?;
+        Ok(Pulling { context, ends, store })
     }
 
     /// Brings one image, or only says what would move.
@@ -121,20 +95,12 @@ impl<'a> Pulling<'a> {
 
     fn move_it(&mut self, image: &Reference) -> Result<Plan, Failure> {
         let settings = &self.context.settings;
-        let remote = self.registries.repository(image.repository())?;
-        let transfer = Transfer {
-            source: &remote,
-            sink: &self.store,
-            jobs: self.jobs,
-            retry: settings.retry(),
-            stall_timeout: settings.stall_timeout,
-            observer: &*self.observer,
-            interrupt: &self.context.interrupt,
-        };
+        let remote = self.ends.remote(image.repository())?;
+        let transfer = self.ends.transfer(&remote, &self.store);
         let plan = transfer.plan(image, &settings.platforms())?;
         if settings.dry_run {
             let missing = plan.missing(&self.store)?;
-            progress::would_move(&self.context.output, image, "pull", &missing);
+            progress::would_move(&self.context.output, &image.name(), "pull", &missing);
         } else {
             transfer.run(image, &plan)?;
         }

@@ -36,11 +36,15 @@ impl<'a> Registries<'a> {
         };
         if connection.creds_stdin {
             let mut hosts = hosts.iter();
-            let (Some(host), None) = (hosts.next(), hosts.next()) else {
-                return Err(Failure::usage(
-                    "--creds-stdin: expected images of one registry, got several",
-                )
-                .help("a login is for one registry: pull from each in a run of its own"));
+            let host = match (hosts.next(), hosts.next()) {
+                (Some(host), None) => host,
+                (first, _) => {
+                    let got = if first.is_some() { "several" } else { "none" };
+                    let message =
+                        format!("--creds-stdin: expected images of one registry, got {got}");
+                    return Err(Failure::usage(message)
+                        .help("a login is for one registry: ask each in a run of its own"));
+                }
             };
             credentials = credentials.with(host, read_login(io::stdin().lock())?);
         }

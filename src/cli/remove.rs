@@ -5,7 +5,7 @@ use windlass::store::Odd;
 use crate::cli::answer::Image;
 use crate::cli::failure::Failure;
 use crate::cli::options::Group;
-use crate::cli::{Command, Context, human, stored};
+use crate::cli::{Command, Context, human, place, stored};
 
 /// Remove names from the store; a digest alone means all names of it. What they led to stays
 /// until `windlass gc` removes it.
@@ -27,7 +27,7 @@ impl Command for Remove {
             return Err(Failure::usage("expected a name, got none"));
         }
         let store = stored::open(context)?;
-        let names: Vec<&str> = self.names.iter().map(|name| stored::name(name)).collect();
+        let names: Vec<&str> = self.names.iter().map(|name| place::in_store(name)).collect();
         let removal = store.remove(&names)?;
         for entry in &removal.removed {
             if context.output.is_json() {

@@ -9,6 +9,12 @@ use windlass::store::{Defect, Durability, Entry, Store};
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::near::nearest;
+use crate::cli::settings::Settings;
+
+/// Whether what is written is kept safe from a power cut.
+pub(crate) fn durability(settings: &Settings) -> Durability {
+    if settings.no_sync { Durability::Unsynced } else { Durability::Synced }
+}
 
 const SEE_LIST: &str = "`windlass list` lists what is in the store";
 
@@ -19,13 +25,7 @@ const ADVISED: usize = 10;
 /// The store, in which everything is kept safe from a power cut unless told otherwise.
 pub(crate) fn open(context: &Context) -> Result<Store, Failure> {
     let settings = &context.settings;
-    let durability = if settings.no_sync { Durability::Unsynced } else { Durability::Synced };
-    Ok(Store::open(&settings.store()?, durability)?)
-}
-
-/// What of `typed` is the name of something in the store.
-pub(crate) fn name(typed: &str) -> &str {
-    typed.strip_prefix("store:").unwrap_or(typed)
+    Ok(Store::open(&settings.store()?, durability(settings))?)
 }
 
 /// `NAME@DIGEST`, which every other command takes.

@@ -4,7 +4,7 @@ use crate::cli::answer::Image;
 use crate::cli::failure::Failure;
 use crate::cli::options::Group;
 use crate::cli::values::ImageName;
-use crate::cli::{Command, Context, stored};
+use crate::cli::{Command, Context, place, stored};
 
 /// Give an image in the store a second name. The first stays; if the second meant another image,
 /// it no longer does.
@@ -26,7 +26,7 @@ impl Command for Tag {
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         let store = stored::open(context)?;
-        let name = stored::name(&self.name);
+        let name = place::in_store(&self.name);
         let tagged = store.tag(name, &self.new.0);
         let entry = tagged.map_err(|error| stored::advise(&store, name, error))?;
         if context.output.is_json() {

@@ -8,6 +8,8 @@ use regex_lite::Regex;
 use windlass::reference::{ParseReferenceError, Reference, Repository};
 use windlass::registry;
 
+use crate::cli::place;
+
 /// Most requests at once: a registry that is asked more is not faster, and each has its buffers.
 const JOBS_LIMIT: usize = 64;
 
@@ -145,7 +147,7 @@ impl FromStr for ImageName {
     type Err = ParseReferenceError;
 
     fn from_str(text: &str) -> Result<ImageName, ParseReferenceError> {
-        text.strip_prefix("docker://").unwrap_or(text).parse().map(ImageName)
+        place::in_registry(text).parse().map(ImageName)
     }
 }
 
@@ -157,7 +159,7 @@ impl FromStr for RepositoryName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<RepositoryName, String> {
-        let text = text.strip_prefix("docker://").unwrap_or(text);
+        let text = place::in_registry(text);
         match text.parse() {
             Ok(repository) => Ok(RepositoryName(repository)),
             Err(_) if text.parse::<Reference>().is_ok() => {

@@ -7,7 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::options::Group;
 use crate::cli::progress::check::Checking;
 use crate::cli::repair::{Repaired, repair};
-use crate::cli::{Command, Context, human, stored};
+use crate::cli::{Command, Context, human, place, stored, verify_archive};
 
 /// Read all that is in the store, and say what of it is wrong or missing. With --repair, fetch
 /// that again from where it came from, and remove what is rotten and belongs to no name.
@@ -15,10 +15,15 @@ use crate::cli::{Command, Context, human, stored};
 #[argh(subcommand, name = "verify", help_triggers("-h", "--help"))]
 #[argh(example = "windlass verify")]
 #[argh(example = "windlass verify --repair alpine:3.20")]
+#[argh(example = "windlass verify --archive images.tar")]
 pub(crate) struct Verify {
     /// fetch again what is wrong or missing, and nothing else
     #[argh(switch)]
     repair: bool,
+
+    /// read FILE instead of the store, an archive that may be compressed; - is stdin
+    #[argh(option, arg_name = "FILE")]
+    archive: Option<String>,
 
     /// names of images in the store; all of it otherwise, with what no name leads to
     #[argh(positional, arg_name = "[NAME...]")]
@@ -30,7 +35,14 @@ impl Command for Verify {
         &[Group::Transfer, Group::Patience, Group::Connection, Group::Global];
 
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let names: Vec<&str> = self.names.iter().map(|name| stored::name(name)).collect();
+        if let Some(file) = &self.archive {
+            if self.repair || !self.names.is_empty() {
+                let message = "--archive: all of it is verified, and nothing of the store";
+                return Err(Failure::usage(message).help("leave out --repair and NAME"));
+            }
+            return verify_archive::run(context, file);
+        }
+        let names: Vec<&str> = self.names.iter().map(|it| place::in_store(it)).collect();
         let store = stored::open(context)?;
         let check = || check(context, &store, &names);
         let report = check()?;

@@ -276,4 +276,8 @@ impl Source for Remote {
         let first = self.registry.mirrors().next().unwrap_or(self.registry.server());
         first.habits.takes_ranges(&blob.digest)
     }
+
+    fn repository(&self) -> Option<&Repository> {
+        Some(&self.repository)
+    }
 }

@@ -32,7 +32,7 @@ pub struct Entry {
     pub name: String,
     /// What the name leads to, with the platform if it is one image, and all annotations.
     pub descriptor: Descriptor,
-    /// Which it is in the index, counted from 1.
+    /// Which it is in the index, counted from 1; 0 if it is in none.
     pub position: usize,
 }
 
@@ -43,6 +43,17 @@ impl Entry {
         self.annotation(RESOLVED)
             .and_then(|text| text.parse().ok())
             .unwrap_or(self.descriptor.digest)
+    }
+
+    /// The name that containerd and docker know it by, if they or their like have written it: then
+    /// [`name`](Entry::name) is perhaps only a tag.
+    pub fn full_name(&self) -> Option<&str> {
+        self.annotation(CONTAINERD_NAME)
+    }
+
+    /// Whether it was windlass who wrote it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.annotation(RESOLVED).is_some()
     }
 
     /// The repository that the image came from, if that is known.

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 
 use super::Durability;
-use crate::error::{Context, Error, Result, plain};
+use crate::error::{Context, Error, Result, lacking};
 
 /// Opens a regular file to read, or says that there is none.
 ///
@@ -112,18 +112,6 @@ pub(super) fn clear(path: &Path) -> Result<()> {
 
 /// What a folder may grow by when it takes one more name.
 const BLOCK: u64 = 4096;
-
-/// Says of an error for want of space how much space is wanted.
-pub(super) fn lacking(error: io::Error, needed: u64) -> io::Error {
-    let kind = error.kind();
-    match kind {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            let words = plain(&error);
-            io::Error::new(kind, format!("{words}: room for {needed} more bytes is needed"))
-        }
-        _ => error,
-    }
-}
 
 /// Makes a folder and those above it, each so that it survives a power cut.
 pub(super) fn create_folder(path: &Path, mode: u32, durability: Durability) -> Result<()> {

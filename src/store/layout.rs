@@ -18,6 +18,11 @@ impl Layout {
         &self.root
     }
 
+    /// What to list for all that is in it, even if a link leads to it.
+    pub(super) fn content(&self) -> PathBuf {
+        self.root.join(".")
+    }
+
     /// Says that this is an image layout, and of which version.
     pub(super) fn marker(&self) -> PathBuf {
         self.root.join("oci-layout")

@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 use super::Durability;
@@ -58,7 +60,10 @@ pub(super) const UNSYNCED: &str = "unsynced";
 ///
 /// The lock is the process's own and the kernel releases it, so a lease whose lock can be taken
 /// belongs to nobody. The list is written under the shared [`SweepLock`].
-pub(super) struct Lease(#[expect(dead_code, reason = "dropping it ends the lease")] Temporary);
+pub(super) struct Lease {
+    file: Temporary,
+    layout: Layout,
+}
 
 impl Lease {
     pub(super) fn take(
@@ -71,8 +76,17 @@ impl Lease {
         if durability == Durability::Unsynced {
             list.insert_str(0, &format!("{UNSYNCED}\n"));
         }
-        Temporary::with(&layout.leases(), list.as_bytes()).map(Lease)
+        let file = Temporary::with(&layout.leases(), list.as_bytes())?;
+        Ok(Lease { file, layout: layout.clone() })
     }
 }
 
-impl Guard for Lease {}
+impl Guard for Lease {
+    fn extend(&self, content: &[Digest]) -> Result<()> {
+        let _sweep = SweepLock::shared(&self.layout)?;
+        let list: String = content.iter().map(|digest| format!("{digest}\n")).collect();
+        let mut file: &File = &self.file.file;
+        file.write_all(list.as_bytes())
+            .context(|| format!("writing `{}`", self.file.path().display()))
+    }
+}

@@ -11,7 +11,7 @@ mod entry;
 mod file;
 mod find;
 mod finding;
-mod hashing;
+mod folder;
 mod hold;
 mod layout;
 mod lock;
@@ -20,7 +20,6 @@ mod marker;
 mod names;
 mod need;
 mod partial;
-mod ranges;
 mod read;
 mod record;
 mod repair;
@@ -31,6 +30,7 @@ mod settle;
 mod sweep;
 mod temporary;
 mod tree;
+mod unnamed;
 mod usage;
 mod write;
 
@@ -41,6 +41,7 @@ use partial::Distrusted;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 
+pub use crate::endpoint::Durability;
 pub use change::Removal;
 pub use collect::{Amount, Collected, Collection};
 pub use defect::Defect;
@@ -49,15 +50,6 @@ pub use finding::{Checked, Finding, Problem, Report};
 pub use read::Summary;
 pub use repair::Repair;
 pub use usage::Usage;
-
-/// Whether what is stored survives a power cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Everything is on the disk before a name says that it is there.
-    Synced,
-    /// The system writes when it likes. A process that dies still does no harm.
-    Unsynced,
-}
 
 /// Images in a folder, for any number of processes at once.
 ///

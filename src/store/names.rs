@@ -9,8 +9,8 @@ use super::entry::{self, Entry, Note, Odd, Parsed};
 use super::layout::Layout;
 use super::{file, rewrite, sweep};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::image::Descriptor;
 use crate::image::json::{Bounded, Ordered};
+use crate::image::{Descriptor, Digest};
 
 /// Most bytes of an `index.json`: names and descriptors of some 100,000 images.
 const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
@@ -173,7 +173,22 @@ impl<'a> Names<'a> {
         let named = self.elements.iter().rev().find(|it| it.parsed.name() == name);
         let before = named.and_then(Element::entry);
         let before = before.filter(|it| it.descriptor.digest == target.digest).cloned();
+        if note.origin.is_none() && self.says_already(name, target, note.resolved) {
+            return Ok(false);
+        }
         self.put(name, note.descriptor(target, before.as_ref()), before.as_ref())
+    }
+
+    /// Whether `name` leads to that content, and nowhere else, by the entry of another tool: what
+    /// that says beside is not ours to change.
+    fn says_already(&self, name: &str, content: &Descriptor, resolved: Digest) -> bool {
+        let mut of_name = self.elements.iter().filter(|it| it.parsed.name() == name);
+        let Some(entry) = of_name.next().and_then(Element::entry) else { return false };
+        let Descriptor { digest, size, media_type, .. } = &entry.descriptor;
+        let is_same = (*digest, *size) == (content.digest, content.size)
+            && *media_type == content.media_type
+            && resolved == content.digest;
+        of_name.next().is_none() && is_same && !entry.is_ours()
     }
 
     /// Lets `name` mean what `entry` does, with all that is known of it. Says whether that changes

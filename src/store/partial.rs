@@ -4,28 +4,24 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Durability;
-use super::file::{self, lacking};
-use super::hashing::{Shared, State};
+use super::file;
 use super::layout::Layout;
 use super::locked::Locked;
-use super::ranges::Ranges;
 use super::record::{self, RecordFile};
 use super::temporary::Temporary;
-use crate::endpoint::Draft;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::endpoint::{Draft, Extent};
+use crate::error::{Context, ErrorKind, Result, lacking};
 use crate::image::{Descriptor, Digest};
+use crate::stream::Assembly;
+use crate::stream::ranges::Ranges;
 
 /// New bytes after which the record of what is there is written again: 256 KiB is what a
 /// `kill -9` costs at the most for each connection.
 const RECORD_STEP: u64 = 256 * 1024;
-
-/// Blobs up to this size are hashed by the thread that writes them: 1 MiB takes half a
-/// millisecond, less than handing over is worth.
-const HASH_ASIDE_FROM: u64 = 1024 * 1024;
 
 /// How many bytes are copied at a time from the partial file of somebody who is stuck.
 const COPY_BUFFER: usize = 256 * 1024;
@@ -35,8 +31,9 @@ const COPY_BUFFER: usize = 256 * 1024;
 /// Its file is locked. Dropped before it is committed, file and record stay, for any later
 /// process to go on with.
 pub(super) struct Partial {
-    shared: Arc<Shared>,
-    hashing: Option<JoinHandle<Result<Digest>>>,
+    assembly: Assembly,
+    /// Bytes that were there when the record was last written.
+    recorded: AtomicU64,
     digest: Digest,
     target: PathBuf,
     /// Which file had the blob's name and size before: one that is wrong, which this replaces.
@@ -95,7 +92,7 @@ impl Partial {
         let place = Place::Named { record, lock };
         let partial = Partial::start(layout, blob, durability, (file, path), place, ranges)?;
         // What the old record said in error must not be believed by the next process.
-        partial.record(&partial.shared.lock().ranges)?;
+        partial.assembly.there(|ranges| partial.record(ranges))?;
         Ok(Claimed::Ours(Box::new(partial)))
     }
 
@@ -157,34 +154,21 @@ impl Partial {
         place: Place,
         ranges: Ranges,
     ) -> Result<Partial> {
-        let shared = Arc::new(Shared::new(file, path, blob, ranges));
-        let hashing = if blob.size > HASH_ASIDE_FROM {
-            let shared = Arc::clone(&shared);
-            let thread = std::thread::Builder::new().name("hash".into()).stack_size(64 * 1024);
-            Some(thread.spawn(move || shared.hash_all()).context(|| "starting a thread")?)
-        } else {
-            None
-        };
+        let recorded = AtomicU64::new(ranges.len());
+        let assembly = Assembly::start((file, path, 0), blob, ranges)?;
         let (digest, target) = (blob.digest, layout.blob(blob.digest));
         let before = identity(&target, blob.size);
-        Ok(Partial { shared, hashing, digest, target, before, durability, place })
+        Ok(Partial { assembly, recorded, digest, target, before, durability, place })
     }
 
-    /// Writes, and notes that it is there.
-    fn write(&self, offset: u64, bytes: &[u8]) -> Result<MutexGuard<'_, State>> {
-        let shared = &self.shared;
-        let end = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        if end > shared.size {
-            return Err(ErrorKind::Size { expected: shared.size, got: end }.into());
+    /// Records what is there, once so much has come that it is worth it.
+    fn noted(&self, ranges: &Ranges) -> Result<()> {
+        let there = ranges.len();
+        if there - self.recorded.load(Ordering::Relaxed) >= RECORD_STEP {
+            self.record(ranges)?;
+            self.recorded.store(there, Ordering::Relaxed);
         }
-        shared.file.write_all_at(bytes, offset).map_err(|error| self.not_written(error))?;
-        let mut state = shared.note(offset..end);
-        let there = state.ranges.len();
-        if there - state.recorded >= RECORD_STEP {
-            self.record(&state.ranges)?;
-            state.recorded = there;
-        }
-        Ok(state)
+        Ok(())
     }
 
     /// Removes the files, because their content is wrong or the blob is there already.
@@ -193,7 +177,7 @@ impl Partial {
             // The record goes first: one without its file would be taken for that of the next.
             Place::Named { record, .. } => {
                 file::remove(record.path())?;
-                file::remove(&self.shared.path)
+                file::remove(self.assembly.path())
             }
             Place::Temporary { distrusted, .. } => {
                 distrusted.lock().unwrap_or_else(PoisonError::into_inner).insert(self.digest);
@@ -205,72 +189,46 @@ impl Partial {
     /// The same, unless the name is no longer ours: after a commit another process may have it.
     fn remove_own(&self) -> Result<()> {
         match &self.place {
-            Place::Named { lock, .. } if file::is_same(lock, &self.shared.path)? => self.remove(),
+            Place::Named { lock, .. } if file::is_same(lock, self.assembly.path())? => {
+                self.remove()
+            }
             _ => Ok(()),
         }
     }
 
     fn record(&self, ranges: &Ranges) -> Result<()> {
         match &self.place {
-            Place::Named { record, .. } => record.write(ranges, self.shared.size),
+            Place::Named { record, .. } => record.write(ranges, self.assembly.size()),
             Place::Temporary { .. } => Ok(()),
-        }
-    }
-
-    /// Says of a write that failed for want of space how much space is wanted.
-    fn not_written(&self, error: io::Error) -> Error {
-        let needed = self.shared.size.saturating_sub(self.shared.lock().ranges.len());
-        Error::from(lacking(error, needed))
-            .context(format!("writing `{}`", self.shared.path.display()))
-    }
-
-    /// The digest of all that is there.
-    fn finish_hash(&mut self) -> Result<Digest> {
-        match self.hashing.take() {
-            Some(thread) => thread
-                .join()
-                .map_err(|_| Error::new(ErrorKind::Other("the hashing thread panicked".into())))?,
-            None => self.shared.hash_all(),
         }
     }
 }
 
 impl Draft for Partial {
     fn missing(&self) -> Vec<Range<u64>> {
-        self.shared.lock().ranges.missing(self.shared.size)
+        self.assembly.missing()
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let mut state = self.write(offset, bytes)?;
-        if state.hashed == offset
-            && let Some(hasher) = &mut state.hasher
-        {
-            hasher.update(bytes);
-            state.hashed += u64::try_from(bytes.len()).unwrap_or(0);
-        }
-        Ok(())
+        self.assembly.write(offset, bytes, |ranges| self.noted(ranges))
     }
 
     fn take_at(&self, offset: u64, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>> {
-        if self.hashing.is_none() {
-            self.write_at(offset, &buffer[..len])?;
-            return Ok(buffer);
-        }
-        let state = self.write(offset, &buffer[..len])?;
-        Ok(self.shared.hand(state, offset, buffer, len))
+        self.assembly.take(offset, buffer, len, |ranges| self.noted(ranges))
+    }
+
+    fn copy_at(&self, offset: u64, from: &Extent, len: u64) -> Result<bool> {
+        self.assembly.copy(offset, from, len, |ranges| self.noted(ranges))?;
+        Ok(true)
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
-        let there = self.shared.lock().ranges.len();
-        if there != self.shared.size {
-            return Err(ErrorKind::Size { expected: self.shared.size, got: there }.into());
-        }
-        let got = self.finish_hash()?;
+        let got = self.assembly.finish()?;
         if got != self.digest {
             self.remove()?;
             return Err(ErrorKind::Digest { expected: self.digest, got }.into());
         }
-        let (file, path) = (&self.shared.file, &self.shared.path);
+        let (file, path) = (self.assembly.file(), self.assembly.path());
         if let Err(error) = file::finish(file, path, self.durability) {
             // The kernel may now take what it could not write for written.
             self.remove()?;
@@ -300,27 +258,18 @@ impl Draft for Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.abandoned = true;
         // After a commit or a removal the files are no longer ours by name; the record then
         // goes to a file that is gone.
-        if let Err(error) = self.record(&state.ranges) {
+        if let Err(error) = self.assembly.there(|ranges| self.record(ranges)) {
             log::debug!("keeping what has come of {}: {error}", self.digest);
         }
         // Somebody who took us for stuck may have completed the blob: nobody goes on with this.
-        let now = identity(&self.target, self.shared.size);
+        let now = identity(&self.target, self.assembly.size());
         if now.is_some()
             && now != self.before
             && let Err(error) = self.remove_own()
         {
             log::debug!("removing what has come of {}: {error}", self.digest);
-        }
-        drop(state);
-        self.shared.changed.notify_one();
-        if let Some(thread) = self.hashing.take()
-            && thread.join().is_err()
-        {
-            log::error!("the hashing thread of {} panicked", self.digest);
         }
     }
 }
@@ -352,7 +301,7 @@ fn identity(path: &Path, size: u64) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-fn clone(file: &Locked, path: &Path) -> Result<File> {
+pub(super) fn clone(file: &Locked, path: &Path) -> Result<File> {
     file.try_clone().context(|| format!("opening `{}`", path.display()))
 }
 

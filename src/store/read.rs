@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::entry::{Entry, Odd};
 use super::names::Index;
 use super::{Store, file};
-use crate::endpoint::{Guard, Source};
+use crate::endpoint::{Extent, Guard, Source};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{
     Config, Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT, Manifest, Platform,
@@ -183,6 +183,18 @@ impl Source for Store {
         } else {
             Err(ErrorKind::Size { expected: blob.size, got: skipped }.into())
         }
+    }
+
+    fn extent(&self, blob: &Descriptor) -> Result<Option<Extent>> {
+        let file = self.blob_file(blob)?;
+        let reading = || format!("reading {} from the store", blob.digest);
+        let size = file.metadata().context(reading)?.len();
+        if size != blob.size {
+            // It would not be right the second time either.
+            let message = format!("expected {} bytes, got {size}", blob.size);
+            return Err(Error::content(message)).context(reading);
+        }
+        Ok(Some(Extent { file, offset: 0 }))
     }
 
     fn open_range(&self, blob: &Descriptor, range: Range<u64>) -> Result<Box<dyn Read + Send>> {

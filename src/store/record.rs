@@ -3,10 +3,9 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use super::file::lacking;
 use super::partial;
-use super::ranges::{Ranges, Record};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result, lacking};
+use crate::stream::ranges::{Ranges, Record};
 
 /// A record has at most some dozen ranges; more bytes than this are not one.
 const RECORD_LIMIT: usize = 64 * 1024;

@@ -15,8 +15,9 @@ use super::locked::Locked;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Algorithm, Digest};
 
-/// Most bytes of a lease: digests of 10,000 blobs, each of at most 136 bytes.
-const LEASE_LIMIT: u64 = 2 * 1024 * 1024;
+/// Most bytes of a lease: digests of 100,000 blobs, as many as an archive may hold, each of at most
+/// 136 bytes.
+const LEASE_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// What is in a folder; nothing if it is not there.
 ///

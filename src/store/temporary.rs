@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Durability;
-use super::file::{self, lacking};
+use super::file;
 use super::locked::Locked;
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, lacking};
 
 /// A file being written under a name of its own; if it is dropped before
 /// [`commit`](Temporary::commit), it is removed.

@@ -6,13 +6,14 @@ use rustix::io::Errno;
 use super::entry::Note;
 use super::lock::{IndexLock, Lease};
 use super::marker;
-use super::names::{self, Index};
+use super::names::{self, Index, Names};
 use super::partial::{Claimed, Partial};
 use super::temporary::{self, Temporary};
 use super::{Durability, Store, file};
-use crate::endpoint::{Guard, Meaning, Origin, Receipt, Sink, Source};
+use crate::endpoint::{Guard, Meaning, Naming, Origin, Receipt, Sink, Source};
 use crate::error::{Context, Result};
 use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest};
+use crate::printable::printable;
 use crate::reference::Reference;
 
 impl Store {
@@ -90,7 +91,7 @@ impl Store {
     }
 
     /// The folder for blobs of `algorithm` is made when the first one comes.
-    fn prepare_algorithm(&self, algorithm: Algorithm) -> Result<()> {
+    pub(super) fn prepare_algorithm(&self, algorithm: Algorithm) -> Result<()> {
         let folder = self.layout.blobs_of(algorithm);
         if folder.is_dir() { Ok(()) } else { file::create_folder(&folder, 0o755, self.durability) }
     }
@@ -204,9 +205,39 @@ impl Sink for Store {
     }
 
     fn name(&self, reference: &Reference, target: &Descriptor, origin: &Origin) -> Result<()> {
-        let naming = || format!("naming {reference}");
+        self.name_as(&reference.name(), target, origin)
+    }
+
+    fn name_as(&self, name: &str, target: &Descriptor, origin: &Origin) -> Result<()> {
+        let (name, target, origin) = (name.to_owned(), target.clone(), origin.clone());
+        self.name_all(&[Naming { name, target, origin }])
+    }
+
+    fn name_all(&self, names: &[Naming]) -> Result<()> {
+        let Some(first) = names.first() else { return Ok(()) };
+        let naming = || match names.len() {
+            1 => format!("naming {}", printable(&first.name)),
+            count => format!("naming {count} images"),
+        };
         self.sync_blobs().context(naming)?;
-        let summary = self.summary_of(target).context(naming)?;
+        let noted = names.iter().map(|naming| self.note(naming).map(|it| (naming, it)));
+        let noted = noted.collect::<Result<Vec<_>>>().context(naming)?;
+        let set = |index: &mut Names<'_>| {
+            let mut changed = false;
+            for (naming, (target, note)) in &noted {
+                changed |= index.set(&naming.name, target, note)?;
+            }
+            Ok(changed)
+        };
+        self.change_names(set).context(naming)
+    }
+}
+
+impl Store {
+    /// What is to be said of an image beside its name.
+    fn note(&self, naming: &Naming) -> Result<(Descriptor, Note)> {
+        let Naming { target, origin, .. } = naming;
+        let summary = self.summary_of(target)?;
         let mut target = target.clone();
         if !target.media_type.is_index() {
             target.platform = summary.platforms.first().cloned();
@@ -216,7 +247,6 @@ impl Sink for Store {
             origin: origin.repository.as_ref().map(ToString::to_string),
             summary,
         };
-        let name = reference.name();
-        self.change_names(|names| names.set(&name, &target, &note)).context(naming)
+        Ok((target, note))
     }
 }

@@ -14,6 +14,8 @@ mod plan;
 mod platforms;
 mod progress;
 mod retry;
+mod send;
+mod together;
 
 use std::io::Read;
 use std::time::Duration;
@@ -35,6 +37,7 @@ pub use plan::{Missing, Plan};
 pub use platforms::Platforms;
 pub use progress::{Event, Observer};
 pub use retry::Retry;
+pub use together::Together;
 
 /// How images are moved from one place to another.
 pub struct Transfer<'a> {
@@ -63,34 +66,52 @@ impl Transfer<'_> {
     ///
     /// [`ErrorKind::NotFound`] when a platform is not there.
     pub fn plan(&self, reference: &Reference, platforms: &Platforms) -> Result<Plan> {
-        let fetch = |descriptor: &Descriptor| self.manifest(reference, descriptor);
+        let image = reference.name();
+        if let Some((resolved, root, platform)) = self.unchanged(reference, platforms)? {
+            return self.collect(&image, resolved, root, platform);
+        }
+        let root = self.retrying(&image, || self.source.resolve(reference))?;
+        self.plan_from(&image, root, platforms)
+    }
+
+    /// The same of what `root` leads to in the source, for an image that is known by more or less
+    /// than a reference; `image` is what it is called when something is told of it.
+    pub fn plan_of(&self, image: &str, root: &Descriptor, platforms: &Platforms) -> Result<Plan> {
+        let root = self.retrying(image, || self.source.manifest(root))?;
+        self.plan_from(image, root, platforms)
+    }
+
+    fn plan_from(&self, image: &str, root: Manifest, platforms: &Platforms) -> Result<Plan> {
         let mut config = None;
-        let (resolved, root, platform) = match self.unchanged(reference, platforms)? {
-            Some(unchanged) => unchanged,
-            None => {
-                let root = self.retrying(reference, || self.source.resolve(reference))?;
-                let resolved = root.digest();
-                let (root, platform) = match (root.document(), platforms) {
-                    (_, Platforms::All) => (root, None),
-                    (Document::Image(image), _) => {
-                        config = self.config(reference, image, platforms)?;
-                        let platform = check_platform(reference, config.as_ref(), platforms)?;
-                        (root, platform)
-                    }
-                    (Document::Index(_), Platforms::Host) => {
-                        self.narrow(reference, root, &[Platform::host()], &fetch)?
-                    }
-                    (Document::Index(_), Platforms::Only(wanted)) => {
-                        self.narrow(reference, root, wanted, &fetch)?
-                    }
-                };
-                (resolved, root, platform)
+        let resolved = root.digest();
+        let (root, platform) = match (root.document(), platforms) {
+            (_, Platforms::All) => (root, None),
+            (Document::Image(manifest), _) => {
+                config = self.config(image, manifest, platforms)?;
+                let platform = check_platform(image, config.as_ref(), platforms)?;
+                (root, platform)
             }
+            (Document::Index(_), Platforms::Host) => {
+                self.narrow(image, root, &[Platform::host()])?
+            }
+            (Document::Index(_), Platforms::Only(wanted)) => self.narrow(image, root, wanted)?,
         };
+        Ok(Plan { config, ..self.collect(image, resolved, root, platform)? })
+    }
+
+    /// All that `root` leads to.
+    fn collect(
+        &self,
+        image: &str,
+        resolved: Digest,
+        root: Manifest,
+        platform: Option<Platform>,
+    ) -> Result<Plan> {
+        let fetch = |descriptor: &Descriptor| self.manifest(image, descriptor);
         let target = Descriptor { platform, ..root.descriptor() };
         let mut collector = Collector::new(&fetch);
         collector.add(root, 1)?;
-        Ok(Plan { config, ..collector.finish(resolved, target) })
+        Ok(collector.finish(resolved, target))
     }
 
     /// What the name means in the sink by now, if it would come to the same again: then a HEAD is
@@ -119,19 +140,19 @@ impl Transfer<'_> {
     /// index of several.
     fn narrow(
         &self,
-        reference: &Reference,
+        image: &str,
         index: Manifest,
         wanted: &[Platform],
-        fetch: &dyn Fn(&Descriptor) -> Result<Manifest>,
     ) -> Result<(Manifest, Option<Platform>)> {
+        let fetch = |descriptor: &Descriptor| self.manifest(image, descriptor);
         let platform_of = |manifest: &Manifest| match manifest.document() {
-            Document::Image(image) => {
-                let config = self.read_config(reference, &image.config)?;
+            Document::Image(manifest) => {
+                let config = self.read_config(image, &manifest.config)?;
                 config.map_or(Ok(None), |bytes| platform_in(&bytes))
             }
             Document::Index(_) => Ok(None),
         };
-        let candidates = candidates(&index, fetch, &platform_of)?;
+        let candidates = candidates(&index, &fetch, &platform_of)?;
         let mut chosen = Vec::new();
         for wanted in wanted {
             let candidate = choose(&candidates, wanted)?;
@@ -155,6 +176,17 @@ impl Transfer<'_> {
     /// When it fails, what has come is kept for the next time, and the name means what it meant
     /// before.
     pub fn run(&self, reference: &Reference, plan: &Plan) -> Result<()> {
+        let name = |origin: &Origin| self.sink.name(reference, &plan.target, origin);
+        self.bring(&reference.name(), plan, &name)
+    }
+
+    /// The same under a name that need not be a reference, as it stands.
+    pub fn run_as(&self, name: &str, plan: &Plan) -> Result<()> {
+        let naming = |origin: &Origin| self.sink.name_as(name, &plan.target, origin);
+        self.bring(name, plan, &naming)
+    }
+
+    fn bring(&self, image: &str, plan: &Plan, name: &dyn Fn(&Origin) -> Result<()>) -> Result<()> {
         let sink = self.sink;
         let blobs = plan.blobs.iter().map(|blob| blob.digest);
         let manifests = plan.manifests.iter().map(Manifest::digest);
@@ -162,7 +194,7 @@ impl Transfer<'_> {
         let (_read, _written) = (self.source.hold(&content)?, sink.protect(&content)?);
         let missing = plan.missing(sink)?;
         self.observer.event(&Event::Start {
-            image: reference,
+            image,
             blobs: plan.blobs.len() + plan.manifests.len(),
             size: plan.size(),
             present: plan.size().saturating_sub(missing.size),
@@ -180,7 +212,7 @@ impl Transfer<'_> {
         let mut to_move = Vec::new();
         for blob in &plan.blobs {
             if sink.contains(blob)? {
-                self.observer.event(&Event::Blob { image: reference, blob, present: true });
+                self.observer.event(&Event::Blob { image, blob, present: true });
             } else {
                 to_move.push(blob);
             }
@@ -190,11 +222,10 @@ impl Transfer<'_> {
             && self.put(config, bytes)?
         {
             to_move.retain(|blob| blob.digest != config.digest);
-            let (image, blob) = (reference, config);
-            self.observer.event(&Event::Blob { image, blob, present: false });
+            self.observer.event(&Event::Blob { image, blob: config, present: false });
         }
         if !to_move.is_empty() {
-            Moves::new(self, reference, to_move.into_iter()).run()?;
+            Moves::new(self, image, to_move.into_iter()).run()?;
         }
         for manifest in &plan.manifests {
             let descriptor = manifest.descriptor();
@@ -202,24 +233,23 @@ impl Transfer<'_> {
             if !present {
                 sink.put_manifest(manifest)?;
             }
-            self.observer.event(&Event::Blob { image: reference, blob: &descriptor, present });
+            self.observer.event(&Event::Blob { image, blob: &descriptor, present });
         }
-        let repository = Some(reference.repository().clone());
-        let origin = Origin { resolved: plan.resolved, repository };
-        sink.name(reference, &plan.target, &origin)?;
-        self.observer.event(&Event::Done { image: reference, digest: plan.resolved });
+        let repository = self.source.repository().cloned();
+        name(&Origin { resolved: plan.resolved, repository })?;
+        self.observer.event(&Event::Done { image, digest: plan.resolved });
         Ok(())
     }
 
     /// Does one request, again where that may help.
-    pub fn retrying<T>(&self, image: &Reference, request: impl FnMut() -> Result<T>) -> Result<T> {
+    pub fn retrying<T>(&self, image: &str, request: impl FnMut() -> Result<T>) -> Result<T> {
         let failed = |error: &Error, attempt, wait| {
             self.observer.event(&Event::Retry { image, blob: None, error, attempt, wait });
         };
         self.retry.run(self.interrupt, failed, request)
     }
 
-    fn manifest(&self, image: &Reference, descriptor: &Descriptor) -> Result<Manifest> {
+    fn manifest(&self, image: &str, descriptor: &Descriptor) -> Result<Manifest> {
         if let Some(manifest) = self.sink.stored(descriptor) {
             return Ok(manifest);
         }
@@ -246,7 +276,7 @@ impl Transfer<'_> {
     /// Fails when the config does not come: then the image would not come either.
     fn config(
         &self,
-        name: &Reference,
+        name: &str,
         image: &ImageManifest,
         platforms: &Platforms,
     ) -> Result<Option<(Descriptor, Vec<u8>)>> {
@@ -259,7 +289,7 @@ impl Transfer<'_> {
     }
 
     /// The bytes of an image config. An artifact's config says nothing to us.
-    fn read_config(&self, name: &Reference, config: &Descriptor) -> Result<Option<Vec<u8>>> {
+    fn read_config(&self, name: &str, config: &Descriptor) -> Result<Option<Vec<u8>>> {
         if !config.media_type.is_config() {
             return Ok(None);
         }
@@ -293,7 +323,7 @@ fn platform_in(config: &[u8]) -> Result<Option<Platform>> {
 /// Whether an image without an index is for the platforms that are wanted. The host's is only
 /// what is usual: then the user is told.
 fn check_platform(
-    name: &Reference,
+    name: &str,
     config: Option<&(Descriptor, Vec<u8>)>,
     platforms: &Platforms,
 ) -> Result<Option<Platform>> {

@@ -10,7 +10,6 @@ use super::{Transfer, parallel};
 use crate::endpoint::{Draft, Receipt};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::image::Descriptor;
-use crate::reference::Reference;
 
 /// How often a worker without work looks whether there is some.
 const LOOK: Duration = Duration::from_millis(50);
@@ -21,7 +20,7 @@ pub(super) const PROGRESS: u64 = 64 * 1024;
 /// Blobs on their way, and the workers that move them.
 pub(super) struct Moves<'a> {
     pub(super) transfer: &'a Transfer<'a>,
-    pub(super) image: &'a Reference,
+    pub(super) image: &'a str,
     state: Mutex<State<'a>>,
     changed: Condvar,
 }
@@ -49,7 +48,7 @@ enum Task<'a> {
 impl<'a> Moves<'a> {
     pub(super) fn new(
         transfer: &'a Transfer<'a>,
-        image: &'a Reference,
+        image: &'a str,
         blobs: impl Iterator<Item = &'a Descriptor>,
     ) -> Moves<'a> {
         let state = State { waiting: blobs.map(Job::new).collect(), ..State::default() };

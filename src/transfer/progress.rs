@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::image::{Descriptor, Digest};
-use crate::reference::Reference;
 
 /// What happens during a transfer. New variants may come.
 #[derive(Debug)]
@@ -10,8 +9,8 @@ use crate::reference::Reference;
 pub enum Event<'a> {
     /// An image is planned and begins to move.
     Start {
-        /// The image.
-        image: &'a Reference,
+        /// The image's name.
+        image: &'a str,
         /// How many blobs and manifests it has, each counted once.
         blobs: usize,
         /// Bytes of all of them.
@@ -21,8 +20,8 @@ pub enum Event<'a> {
     },
     /// More of a blob has come.
     Progress {
-        /// The image that it belongs to.
-        image: &'a Reference,
+        /// The name of the image that it belongs to.
+        image: &'a str,
         /// The blob.
         blob: &'a Descriptor,
         /// Bytes of it that are there now.
@@ -30,8 +29,8 @@ pub enum Event<'a> {
     },
     /// A blob or a manifest is complete.
     Blob {
-        /// The image that it belongs to.
-        image: &'a Reference,
+        /// The name of the image that it belongs to.
+        image: &'a str,
         /// The blob.
         blob: &'a Descriptor,
         /// Whether it was there before, so that nothing moved.
@@ -39,8 +38,8 @@ pub enum Event<'a> {
     },
     /// Something failed and is tried again.
     Retry {
-        /// The image that it belongs to.
-        image: &'a Reference,
+        /// The name of the image that it belongs to.
+        image: &'a str,
         /// The blob, unless it is the name that is being resolved.
         blob: Option<&'a Descriptor>,
         /// Why.
@@ -52,8 +51,8 @@ pub enum Event<'a> {
     },
     /// The image is complete and named.
     Done {
-        /// The image.
-        image: &'a Reference,
+        /// The image's name.
+        image: &'a str,
         /// The digest that the name has where it came from.
         digest: Digest,
     },

@@ -2,10 +2,12 @@
 
 mod ask;
 mod broken;
+mod copy;
 mod errors;
 mod help;
 mod keep;
 mod lost;
+mod places;
 mod pull;
 mod signals;
 mod store;

@@ -11,7 +11,8 @@ fn cut_stream_goes_on_where_it_was_cut() {
     }
     each(&cases, |(at, cut)| {
         let scene = Scene::once(SIZE, cut.clone());
-        scene.succeeds(&[]).says("was cut");
+        // On a machine with much to do the rest may come over several connections.
+        scene.succeeds(&["--jobs=1"]).says("was cut");
         scene.asked(2, SLACK);
         let again = scene.registry.requests_for(&scene.layer())[1].range();
         let expected = if *at == 0 { None } else { Some((*at, Some(SIZE - 1))) };

@@ -22,7 +22,7 @@ fn through(mut run: Run, program: &str, args: &[&str]) -> Run {
 }
 
 /// The same, after a shell has done `first`.
-fn after(run: Run, first: &str) -> Run {
+pub(crate) fn after(run: Run, first: &str) -> Run {
     through(run, "/bin/sh", &["-c", &format!("{first} && exec \"$0\" \"$@\"")])
 }
 

@@ -6,7 +6,7 @@ mod cuts;
 mod encodings;
 mod kills;
 mod logins;
-mod machine;
+pub(crate) mod machine;
 mod manifests;
 mod noise;
 mod processes;

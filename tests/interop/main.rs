@@ -14,6 +14,7 @@
 mod credentials;
 mod fixture;
 mod nginx;
+mod places;
 mod proxied;
 mod pull;
 mod questions;

@@ -1,8 +1,12 @@
 use std::fs;
+use std::time::Duration;
 
-use windlass::store::Collection;
+use windlass::error::{Error, ErrorKind};
+use windlass::image::Platform;
+use windlass::store::{Collection, Durability, Store};
+use windlass::transfer::{Interrupt, Platforms, Retry, Transfer};
 
-use super::{Filled, lines, two_images};
+use super::{Filled, lines, snapshot, two_images};
 use crate::support::{Image, IndexBuilder};
 
 const NAME: &str = "org.opencontainers.image.ref.name";
@@ -100,4 +104,63 @@ fn files_that_are_no_blobs_stay() {
     for path in ["blobs/sha256/x.tmp", "blobs/blake3/00", "notes.txt", "blobs/sha256/ABC"] {
         assert_eq!(fs::read(filled.path().join(path)).unwrap(), b"theirs");
     }
+}
+
+#[test]
+fn transfer_takes_an_image_from_one_layout_to_another_under_any_name() {
+    let (index, (two, _)) =
+        (IndexBuilder::platforms(&["linux/amd64", "linux/arm64"]), two_images());
+    let (from, to) = (layout(&[("V 1", &index)]), layout(&[("two", &two)]));
+    let before = snapshot(&from.path());
+    let source = Store::existing_layout(&from.path(), Durability::Unsynced).unwrap();
+    let sink = Store::layout(&to.path(), Durability::Unsynced).unwrap();
+    let transfer = Transfer {
+        source: &source,
+        sink: &sink,
+        jobs: 2,
+        retry: Retry::default(),
+        stall_timeout: Duration::from_secs(1),
+        observer: &(),
+        interrupt: &Interrupt::new(),
+    };
+    let root = source.find("V 1").unwrap().descriptor;
+    let copy = |name: &str, platforms: &Platforms| {
+        let plan = transfer.plan_of(name, &root, platforms).unwrap();
+        transfer.run_as(name, &plan).unwrap();
+        to.open().find(name).unwrap()
+    };
+    let all = copy("All of it!", &Platforms::All);
+    assert_eq!(all.descriptor.digest.to_string(), index.digest);
+    let only = Platforms::Only(vec![Platform::new("linux", "arm64", None)]);
+    let one = copy("arm", &only);
+    assert_eq!(one.descriptor.digest.to_string(), index.manifests[1].digest);
+    assert_eq!((one.resolved().to_string(), one.origin()), (index.digest, None));
+    assert_eq!(to.names(), ["All of it!", "arm", "two"]);
+    assert_eq!(lines(&to.check().findings), [""; 0]);
+    assert_eq!(snapshot(&from.path()), before, "the source is as it was");
+}
+
+#[test]
+fn folder_is_a_layout_only_if_it_has_an_index() {
+    let filled = Filled::empty();
+    let kind = |opened: Result<Store, Error>| match opened.unwrap_err().kind() {
+        ErrorKind::Io(error) => error.kind().to_string(),
+        ErrorKind::Content(_) => "content".into(),
+        ErrorKind::Local(_) => "local".into(),
+        other => format!("{other:?}"),
+    };
+    let existing = || Store::existing_layout(&filled.path(), Durability::Unsynced);
+    let any = || Store::layout(&filled.path(), Durability::Unsynced);
+    assert_eq!(kind(existing()), "entity not found");
+    any().unwrap();
+    fs::create_dir(filled.path()).unwrap();
+    assert_eq!(kind(existing()), "content");
+    any().unwrap();
+    fs::create_dir(filled.path().join(".windlass")).unwrap();
+    any().expect("one that was begun and not finished");
+    filled.scratch.write("store/notes", "theirs");
+    assert_eq!(kind(any()), "local");
+    filled.write_index(r#"{"manifests":[]}"#);
+    existing().unwrap();
+    any().unwrap();
 }

@@ -74,11 +74,11 @@ impl Observer for Bars {
         match event {
             Event::Start { image, size, present, .. } => {
                 state.clear();
-                let bar = self.bar(*size, TOTAL, image.name());
+                let bar = self.bar(*size, TOTAL, (*image).to_owned());
                 bar.set_position(*present);
                 // The speed is that of what moves, not of what was there.
                 bar.reset_eta();
-                state.image = Some((bar, Tally::new(image.name(), *size, *present)));
+                state.image = Some((bar, Tally::new((*image).to_owned(), *size, *present)));
             }
             Event::Progress { blob, offset, .. } => {
                 state.reached(blob.digest, *offset);
@@ -99,7 +99,7 @@ impl Observer for Bars {
             }
             Event::Retry { image, error, wait, .. } => {
                 let why = printable(&error.to_string());
-                let name = image.name();
+                let name = (*image).to_owned();
                 let line = format!("retrying {name}: {why}, in {}", human::time(*wait));
                 // A line that does not get through changes nothing.
                 let _ = self.screen.println(line);

@@ -6,10 +6,12 @@
 //! |---|---|---|
 //! | `start` | the image is planned | `image`, `blobs` (how many blobs and manifests), `size` (bytes of all), `present` (bytes that were there before) |
 //! | `plan` | `--dry-run`: the image is planned | `image`, `blobs` (how many are missing), `size` (bytes of them) |
+//! | `plan` | `export --dry-run`: the archive is planned | `archive`, `blobs` (how many blobs and manifests), `size` (bytes of the archive) |
 //! | `progress` | bytes of a blob have come, at most 5 times a second for each | `image`, `digest`, `offset` (bytes that are there now), `size` |
 //! | `blob` | a blob or manifest is complete | `image`, `digest`, `offset`, `size`, `present` (whether it was there before) |
 //! | `retry` | something failed and is tried again | `image`, `digest` (`null` for the name itself), `attempt` (failures in a row), `wait` (seconds), `error` |
 //! | `done` | the image is complete and named | `image`, `digest` (that the name has where it came from) |
+//! | `read` | an archive comes from a pipe, or compressed | `offset` (bytes that were read) |
 //! | `log` | windlass has something else to say | `level` (`error`, `warning`, `info`, ...), `message` |
 //!
 //! An error is the object that `--json` gives, which has `error` and no `event`. Whoever reads them
@@ -19,6 +21,8 @@ mod bars;
 pub(crate) mod check;
 mod json;
 mod plain;
+pub(crate) mod read;
+pub(crate) mod story;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -26,7 +30,6 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use windlass::error::Error;
 use windlass::image::Digest;
-use windlass::reference::Reference;
 use windlass::transfer::{Missing, Observer};
 
 use crate::cli::human;
@@ -63,16 +66,29 @@ fn retry_line(what: &str, error: &Error, wait: Duration) -> String {
 }
 
 /// Tells what `verb` would do to `image` if this were no dry run.
-pub(crate) fn would_move(output: &Output, image: &Reference, verb: &str, missing: &Missing) {
+pub(crate) fn would_move(output: &Output, image: &str, verb: &str, missing: &Missing) {
     let Missing { blobs, size } = missing;
     match output.progress() {
         Progress::Json => output.tell_json(&json!({
             "event": "plan",
-            "image": image.name(),
+            "image": image,
             "blobs": blobs,
             "size": size,
         })),
         _ => output.tell(&format!("would {verb} {image}: {blobs} blobs, {size} bytes")),
+    }
+}
+
+/// Tells what an archive would hold if this were no dry run.
+pub(crate) fn would_write(output: &Output, archive: &str, blobs: usize, size: u64) {
+    match output.progress() {
+        Progress::Json => output.tell_json(&json!({
+            "event": "plan",
+            "archive": archive,
+            "blobs": blobs,
+            "size": size,
+        })),
+        _ => output.tell(&format!("would write {archive}: {blobs} blobs, {size} bytes")),
     }
 }
 

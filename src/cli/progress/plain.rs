@@ -43,7 +43,7 @@ impl Observer for Plain {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Start { image, blobs, size, present } => {
-                let name = image.name();
+                let name = (*image).to_owned();
                 let mut line = format!("{name}: {blobs} blobs, {}", human::size(*size));
                 if *present > 0 {
                     line.push_str(&format!(", {} of it here already", human::size(*present)));
@@ -68,14 +68,14 @@ impl Observer for Plain {
             Event::Retry { image, blob, error, wait, .. } => {
                 let what = match blob {
                     Some(blob) => format!("blob {}", blob.digest),
-                    None => image.name(),
+                    None => (*image).to_owned(),
                 };
                 self.output.tell(&retry_line(&what, error, *wait));
             }
             Event::Done { image, .. } => {
                 if let Some(tally) = tally.take() {
                     let took = human::time(tally.started.elapsed());
-                    self.output.tell(&format!("{}: done in {took}", image.name()));
+                    self.output.tell(&format!("{}: done in {took}", (*image).to_owned()));
                 }
             }
             _ => {}

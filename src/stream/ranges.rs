@@ -4,18 +4,18 @@ use serde::{Deserialize, Serialize};
 
 /// Which bytes of a blob are there: ranges that neither touch nor overlap, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ranges(Vec<Range<u64>>);
+pub(crate) struct Ranges(Vec<Range<u64>>);
 
 /// The form in which ranges are kept beside an unfinished blob.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Record {
+pub(crate) struct Record {
     size: u64,
     ranges: Vec<(u64, u64)>,
 }
 
 impl Ranges {
     /// The ranges of `record`, or none if it is for another size or makes no sense.
-    pub(super) fn from_record(record: &Record, size: u64) -> Ranges {
+    pub(crate) fn from_record(record: &Record, size: u64) -> Ranges {
         let mut ranges = Ranges::default();
         let fits = |&(start, end): &(u64, u64)| start < end && end <= size;
         if record.size == size && record.ranges.iter().all(fits) {
@@ -24,11 +24,11 @@ impl Ranges {
         ranges
     }
 
-    pub(super) fn to_record(&self, size: u64) -> Record {
+    pub(crate) fn to_record(&self, size: u64) -> Record {
         Record { size, ranges: self.0.iter().map(|range| (range.start, range.end)).collect() }
     }
 
-    pub(super) fn insert(&mut self, new: Range<u64>) {
+    pub(crate) fn insert(&mut self, new: Range<u64>) {
         if new.is_empty() {
             return;
         }
@@ -40,27 +40,27 @@ impl Ranges {
         self.0.splice(first..after, std::iter::once(start..end));
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
         self.0.iter()
     }
 
     /// How many bytes are there without a gap from the start.
-    pub(super) fn prefix(&self) -> u64 {
+    pub(crate) fn prefix(&self) -> u64 {
         self.0.first().filter(|range| range.start == 0).map_or(0, |range| range.end)
     }
 
     /// After the last byte that is there.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.0.last().map_or(0, |range| range.end)
     }
 
     /// How many bytes are there in all.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.0.iter().map(|range| range.end - range.start).sum()
     }
 
     /// What is not there, of `size` bytes.
-    pub(super) fn missing(&self, size: u64) -> Vec<Range<u64>> {
+    pub(crate) fn missing(&self, size: u64) -> Vec<Range<u64>> {
         let starts = std::iter::once(0).chain(self.0.iter().map(|range| range.end));
         let ends = self.0.iter().map(|range| range.start).chain(std::iter::once(size));
         std::iter::zip(starts, ends)

@@ -28,6 +28,8 @@ const HASH_BUFFER: usize = 64 * 1024;
 pub(super) struct Shared {
     pub(super) file: File,
     pub(super) path: PathBuf,
+    /// Where in the file the blob begins.
+    pub(super) start: u64,
     pub(super) size: u64,
     state: Mutex<State>,
     /// More can be hashed, or nothing more needs to be.
@@ -38,8 +40,6 @@ pub(super) struct Shared {
 
 pub(super) struct State {
     pub(super) ranges: Ranges,
-    /// Bytes that were there when the record was last written.
-    pub(super) recorded: u64,
     /// Has seen the first `hashed` bytes; the hashing thread, if there is one, has it instead.
     pub(super) hasher: Option<Hasher>,
     pub(super) hashed: u64,
@@ -57,9 +57,12 @@ pub(super) struct State {
 }
 
 impl Shared {
-    pub(super) fn new(file: File, path: PathBuf, blob: &Descriptor, ranges: Ranges) -> Shared {
+    pub(super) fn new(
+        (file, path, start): (File, PathBuf, u64),
+        blob: &Descriptor,
+        ranges: Ranges,
+    ) -> Shared {
         let state = State {
-            recorded: ranges.len(),
             ranges,
             hasher: Some(blob.digest.algorithm().hasher()),
             hashed: 0,
@@ -70,7 +73,7 @@ impl Shared {
             abandoned: false,
         };
         let (state, changed, taken) = (Mutex::new(state), Condvar::new(), Condvar::new());
-        Shared { file, path, size: blob.size, state, changed, taken }
+        Shared { file, path, start, size: blob.size, state, changed, taken }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -175,7 +178,7 @@ impl Shared {
             let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
             let part = &mut buffer[..left.min(HASH_BUFFER)];
             self.file
-                .read_exact_at(part, at)
+                .read_exact_at(part, self.start + at)
                 .context(|| format!("reading `{}`", self.path.display()))?;
             hasher.update(part);
             at += u64::try_from(part.len()).unwrap_or(0);
