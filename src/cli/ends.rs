@@ -1,15 +1,17 @@
 //! The ends of a transfer: places, opened with what the settings say.
 
-use std::path::Path;
+use std::collections::HashMap;
 
-use windlass::endpoint::{Sink, Source};
-use windlass::error::Error;
+use windlass::archive::{Archive, Listed, Name};
+use windlass::endpoint::{Intake, Sink, Source};
+use windlass::error::{Error, ErrorKind};
 use windlass::image::Descriptor;
 use windlass::reference::{Reference, Repository};
 use windlass::registry::Remote;
 use windlass::store::{Durability, Entry, Store};
 use windlass::transfer::{Observer, Plan, Platforms, Transfer};
 
+use crate::cli::archive::{self, Target};
 use crate::cli::failure::Failure;
 use crate::cli::held::{self, Held, is_tag};
 use crate::cli::place::Place;
@@ -25,15 +27,22 @@ pub(crate) struct Ends<'a> {
 }
 
 /// Where images come from.
-pub(crate) struct Start {
+pub(crate) struct Start<'g> {
     place: Place,
-    opened: Opened,
+    opened: Opened<'g>,
 }
 
-enum Opened {
+enum Opened<'g> {
     Registry(Remote),
     Store(Store),
     Layout(Store),
+    Archive(Archive<'g>),
+}
+
+/// What a transfer reads from.
+pub(crate) enum Reading<'s> {
+    Place(&'s dyn Source),
+    Archive(Box<dyn Source + 's>),
 }
 
 /// An image where it comes from.
@@ -51,7 +60,14 @@ enum Root {
 /// Where images go.
 pub(crate) struct Goal {
     place: Place,
-    store: Store,
+    pub(crate) end: End,
+}
+
+pub(crate) enum End {
+    /// One by one, each by its name.
+    Store(Store),
+    /// Together, into a new one.
+    Archive(Target),
 }
 
 impl<'a> Ends<'a> {
@@ -71,30 +87,41 @@ impl<'a> Ends<'a> {
         Ok(self.registries.repository(repository)?)
     }
 
-    /// Opens a place to read from. Registries are not asked yet.
-    pub(crate) fn start(&mut self, place: &Place) -> Result<Start, Failure> {
-        let opened = match place {
-            Place::Registry(reference) => Opened::Registry(self.remote(reference.repository())?),
-            Place::Store(_) => Opened::Store(stored::open(self.context)?),
-            Place::Layout(path, _) => Opened::Layout(layout(path)?),
+    /// Opens a place to read from. Registries are not asked yet. What can be read but once goes
+    /// `into` a place that takes what has no name.
+    pub(crate) fn start<'g>(
+        &mut self,
+        place: &Place,
+        into: Option<&'g Store>,
+    ) -> Result<Start<'g>, Failure> {
+        let remote = match place {
+            Place::Registry(reference) => Some(self.remote(reference.repository())?),
+            _ => None,
         };
-        Ok(Start { place: place.clone(), opened })
+        match remote {
+            Some(remote) => Ok(Start { place: place.clone(), opened: Opened::Registry(remote) }),
+            None => Start::here(self.context, place, into),
+        }
     }
 
     /// Opens a place to write to, and fails if that is not possible there.
-    pub(crate) fn goal(&self, place: &Place) -> Result<Goal, Failure> {
-        let settings = &self.context.settings;
-        let store = match place {
+    pub(crate) fn goal(&self, place: &Place, dry_run: bool) -> Result<Goal, Failure> {
+        let durability = stored::durability(&self.context.settings);
+        let end = match place {
             Place::Registry(_) => {
                 return Err(Failure::usage(format!("`{place}` cannot be written to")));
             }
-            Place::Store(_) => stored::open(self.context)?,
-            Place::Layout(path, _) => Store::layout(path, stored::durability(settings))?,
+            Place::Store(_) => End::Store(stored::open(self.context)?),
+            Place::Layout(path, _) => End::Store(Store::layout(path, durability)?),
+            Place::Archive(path, _) => End::Archive(Target::of(path)),
         };
-        if !settings.dry_run {
-            store.writable()?;
+        match &end {
+            _ if dry_run => {}
+            End::Store(store) => store.writable()?,
+            End::Archive(Target::Stdout) => drop(self.context.output.pipe()?),
+            End::Archive(_) => {}
         }
-        Ok(Goal { place: place.clone(), store })
+        Ok(Goal { place: place.clone(), end })
     }
 
     /// How images get from one end to the other.
@@ -110,84 +137,167 @@ impl<'a> Ends<'a> {
             jobs: self.jobs,
             retry: settings.retry(),
             stall_timeout: settings.stall_timeout,
-            observer: &*self.observer,
+            observer: self.observer(),
             interrupt: &self.context.interrupt,
         }
     }
-}
 
-/// The layout in the folder `path`, to be read.
-fn layout(path: &Path) -> Result<Store, Failure> {
-    Ok(Store::existing_layout(path, Durability::Unsynced)?)
-}
-
-/// The one image that `place` means, and where it is; what is in a registry is brought into the
-/// store first.
-pub(crate) fn image(context: &Context, place: &Place) -> Result<(Store, Entry), Failure> {
-    let (store, name) = match place {
-        Place::Registry(reference) => {
-            let store = stored::open(context)?;
-            let entry = pull::into_store(context, &store, reference)?;
-            return Ok((store, entry));
-        }
-        Place::Store(name) => (stored::open(context)?, name),
-        Place::Layout(path, name) => (layout(path)?, name),
-    };
-    if let (Place::Store(_), Some(name)) = (place, name) {
-        let entry = store.find(name).map_err(|it| stored::advise(&store, name, it))?;
-        return Ok((store, entry));
+    /// Who is told what happens.
+    pub(crate) fn observer(&self) -> &dyn Observer {
+        &*self.observer
     }
-    let held = store.entries()?.iter().map(Held::of_entry).collect();
-    let held = match name {
-        Some(name) => held::choose(held, name, &place.whole())?,
-        None => held::only(held, &place.whole())?,
-    };
-    let name = held.name().unwrap_or_default().to_owned();
-    Ok((store, Entry { name, descriptor: held.descriptor, position: 0 }))
 }
 
-impl Start {
-    pub(crate) fn source(&self) -> &dyn Source {
-        match &self.opened {
-            Opened::Registry(remote) => remote,
-            Opened::Store(store) | Opened::Layout(store) => store,
-        }
+impl<'g> Start<'g> {
+    /// Opens a place for a command that works on the store; so what is in a registry is brought
+    /// into that first.
+    pub(crate) fn local(context: &Context, place: &Place) -> Result<Start<'g>, Failure> {
+        let Place::Registry(reference) = place else { return Start::here(context, place, None) };
+        let store = stored::open(context)?;
+        pull::into_store(context, &store, reference)?;
+        let place = Place::Store(Some(reference.to_string()));
+        Ok(Start { place, opened: Opened::Store(store) })
+    }
+
+    fn here(
+        context: &Context,
+        place: &Place,
+        into: Option<&'g Store>,
+    ) -> Result<Start<'g>, Failure> {
+        let opened = match place {
+            Place::Registry(_) | Place::Store(_) => Opened::Store(stored::open(context)?),
+            Place::Layout(path, _) => {
+                // Nothing is written there that would have to be synced.
+                Opened::Layout(Store::existing_layout(path, Durability::Unsynced)?)
+            }
+            Place::Archive(path, _) => {
+                let into = into.map(|store| store as &dyn Intake);
+                Opened::Archive(archive::open(context, path, into)?)
+            }
+        };
+        Ok(Start { place: place.clone(), opened })
+    }
+
+    /// What can be read here, whichever image it is of.
+    pub(crate) fn source(&self) -> Result<Reading<'_>, Failure> {
+        Ok(match &self.opened {
+            Opened::Registry(remote) => Reading::Place(remote),
+            Opened::Store(store) | Opened::Layout(store) => Reading::Place(store),
+            Opened::Archive(archive) => match archive.images().first() {
+                Some(any) => Reading::Archive(Box::new(archive.source(any))),
+                None => return Err(nothing_in(&self.place)),
+            },
+        })
     }
 
     /// The images that the place means, at least one.
     pub(crate) fn images(&self) -> Result<Vec<Found>, Failure> {
         let place = &self.place;
-        let store = match (&self.opened, place) {
+        let (held, is_archive) = match &self.opened {
+            Opened::Registry(_) => (Vec::new(), false),
+            Opened::Store(store) | Opened::Layout(store) => {
+                (store.entries()?.iter().map(Held::of_entry).collect(), false)
+            }
+            Opened::Archive(archive) => (archive.images().iter().map(of_listed).collect(), true),
+        };
+        let found: Vec<Held> = match (&self.opened, place) {
             (_, Place::Registry(reference)) => {
                 let (name, root) = (Some(reference.name()), Root::Named(reference.clone()));
                 return Ok(vec![Found { name, root }]);
             }
             (Opened::Store(store), Place::Store(Some(name))) => {
                 let entry = store.find(name).map_err(|it| stored::advise(store, name, it))?;
-                return Ok(vec![Found::of(Held::of_entry(&entry))]);
+                vec![Held::of_entry(&entry)]
             }
-            (Opened::Store(store) | Opened::Layout(store), _) => store,
-            (Opened::Registry(_), _) => {
-                return Err(Failure::usage(format!("`{place}` is in no registry")));
-            }
-        };
-        let held: Vec<Held> = store.entries()?.iter().map(Held::of_entry).collect();
-        let found: Vec<Held> = match place.name() {
-            Some(name) => vec![held::choose(held, name, &place.whole())?],
-            None => {
-                match held::left_out(&held) {
-                    0 => {}
-                    1 => log::warn!("{place}: an image without a name is left out"),
-                    count => log::warn!("{place}: {count} images without a name are left out"),
+            _ => match place.name() {
+                Some(name) => vec![held::choose(held, name, &place.whole())?],
+                // All that is in an archive is meant to be carried.
+                None if is_archive => held,
+                None => {
+                    match held::left_out(&held) {
+                        0 => {}
+                        1 => log::warn!("{place}: an image without a name is left out"),
+                        count => log::warn!("{place}: {count} images without a name are left out"),
+                    }
+                    held::all(held)
                 }
-                held::all(held)
-            }
+            },
         };
         if found.is_empty() {
-            return Err(Error::not_found(format!("there is no image in `{place}`")).into());
+            return Err(nothing_in(place));
         }
         Ok(found.into_iter().map(Found::of).collect())
     }
+
+    /// Where `image` is, as it can be typed.
+    pub(crate) fn shown(&self, image: &Found) -> String {
+        match (&self.place, &image.name) {
+            (Place::Store(None), Some(name)) => Place::Store(Some(name.clone())).to_string(),
+            (Place::Archive(path, None), Some(name)) => {
+                Place::Archive(path.clone(), Some(name.clone())).to_string()
+            }
+            (Place::Layout(path, None), Some(name)) => {
+                Place::Layout(path.clone(), Some(name.clone())).to_string()
+            }
+            (place, _) => place.to_string(),
+        }
+    }
+
+    /// The one image that the place means.
+    pub(crate) fn image(&self) -> Result<Found, Failure> {
+        let held: Vec<Held> = match (&self.opened, self.place.name()) {
+            (_, Some(_)) | (Opened::Registry(_), _) => {
+                let mut images = self.images()?;
+                return Ok(images.remove(0));
+            }
+            (Opened::Store(store) | Opened::Layout(store), None) => {
+                store.entries()?.iter().map(Held::of_entry).collect()
+            }
+            (Opened::Archive(archive), None) => archive.images().iter().map(of_listed).collect(),
+        };
+        Ok(Found::of(held::only(held, &self.place.whole())?))
+    }
+
+    /// What is said of `image` by the store or the layout that it is in.
+    pub(crate) fn entry(&self, image: &Found) -> Option<(&Store, Entry)> {
+        match (&self.opened, &image.root) {
+            (Opened::Store(store) | Opened::Layout(store), Root::At(descriptor)) => {
+                let name = image.name.clone().unwrap_or_default();
+                Some((store, Entry { name, descriptor: descriptor.clone(), position: 0 }))
+            }
+            _ => None,
+        }
+    }
+
+    /// The same error, which says where in the place what is wrong was found.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match (&self.opened, error.kind()) {
+            (Opened::Archive(archive), ErrorKind::Digest { expected, .. }) => {
+                match archive.member(*expected) {
+                    Some(member) => error.context(format!("reading member `{member}`")),
+                    None => error,
+                }
+            }
+            _ => error,
+        }
+    }
+}
+
+impl Reading<'_> {
+    pub(crate) fn get(&self) -> &(dyn Source + '_) {
+        match self {
+            Reading::Place(source) => *source,
+            Reading::Archive(source) => &**source,
+        }
+    }
+}
+
+fn nothing_in(place: &Place) -> Failure {
+    let message = match place {
+        Place::Store(None) => "there is nothing in the store".to_owned(),
+        place => format!("there is no image in `{place}`"),
+    };
+    Error::not_found(message).into()
 }
 
 impl Found {
@@ -195,11 +305,11 @@ impl Found {
         Found { name: held.name().map(str::to_owned), root: Root::At(held.descriptor) }
     }
 
-    /// Whether it is the same content.
-    pub(crate) fn is_same(&self, other: &Found) -> bool {
-        match (&self.root, &other.root) {
-            (Root::At(one), Root::At(other)) => one.digest == other.digest,
-            _ => false,
+    /// What it is, if that is known without asking.
+    pub(crate) fn descriptor(&self) -> Option<&Descriptor> {
+        match &self.root {
+            Root::Named(_) => None,
+            Root::At(descriptor) => Some(descriptor),
         }
     }
 
@@ -218,19 +328,33 @@ impl Found {
 }
 
 impl Goal {
-    pub(crate) fn sink(&self) -> &dyn Sink {
-        &self.store
+    /// Whether what goes there goes to stdout.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self.end, End::Archive(Target::Stdout))
     }
 
-    /// What `image` will be called.
+    /// Where what can be read but once may go before it has a name.
+    pub(crate) fn intake(&self) -> Option<&Store> {
+        match &self.end {
+            End::Store(store) => Some(store),
+            End::Archive(_) => None,
+        }
+    }
+
+    /// What `image` will be called, which may be one of `several`.
     ///
     /// # Errors
     ///
     /// If it has no name that can be kept there.
-    pub(crate) fn name_for(&self, image: &Found) -> Result<String, Failure> {
+    fn name_for(&self, image: &Found, several: bool) -> Result<String, Failure> {
         let place = &self.place;
-        let advice = || format!("say how to name it: {}:NAME", place.whole().trim_end_matches(':'));
-        let nameless = |why: String| Failure::usage(why).help(advice());
+        let named = format!("{}:NAME", place.whole().trim_end_matches(':'));
+        let nameless = |why: String| {
+            Failure::usage(why).help(match several {
+                false => format!("say how to name it: {named}"),
+                true => format!("take it alone and say how to name it: {named}"),
+            })
+        };
         let name = match (place.name(), image.name.as_deref()) {
             (Some(name), _) | (None, Some(name)) => name,
             (None, None) => return Err(nameless("the image has no name".into())),
@@ -246,4 +370,39 @@ impl Goal {
             Err(error) => Err(nameless(error.to_string())),
         }
     }
+
+    /// What each of `images` will be called.
+    ///
+    /// # Errors
+    ///
+    /// If several of them would be called the same.
+    pub(crate) fn name_all(&self, images: Vec<Found>) -> Result<Vec<(Found, String)>, Failure> {
+        if let (Some(name), true) = (self.place.name(), images.len() > 1) {
+            let count = images.len();
+            let message = format!("{count} images cannot all be called `{name}`");
+            let advice = format!("name one, or take all to {}", self.place.whole());
+            return Err(Failure::usage(message).help(advice));
+        }
+        let several = images.len() > 1;
+        let mut named: Vec<(Found, String)> = Vec::new();
+        let mut known = HashMap::new();
+        for image in images {
+            let name = self.name_for(&image, several)?;
+            let digest = image.descriptor().map(|it| it.digest);
+            if known.insert(name.clone(), digest).is_some_and(|other| other != digest) {
+                return Err(Failure::usage(format!("several images would be called `{name}`")));
+            }
+            named.push((image, name));
+        }
+        Ok(named)
+    }
+}
+
+fn of_listed(listed: &Listed) -> Held {
+    let names = match &listed.name {
+        Name::Full(reference) => vec![reference.name()],
+        Name::Tag(tag) => vec![tag.clone()],
+        Name::None => Vec::new(),
+    };
+    Held::new(names, listed.target.clone())
 }

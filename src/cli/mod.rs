@@ -4,6 +4,7 @@
 mod answer;
 mod archive;
 mod args;
+mod carry;
 mod copy;
 mod df;
 mod digest;

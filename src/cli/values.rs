@@ -7,6 +7,7 @@ use std::time::Duration;
 use regex_lite::Regex;
 use windlass::reference::{ParseReferenceError, Reference, Repository};
 use windlass::registry;
+use windlass::stream::compression::Compression;
 
 use crate::cli::place;
 
@@ -135,6 +136,22 @@ impl FromStr for ProgressMode {
             "json" => Ok(ProgressMode::Json),
             "none" => Ok(ProgressMode::None),
             _ => Err(ParseValueError::new(text, "auto, plain, json or none")),
+        }
+    }
+}
+
+/// How something that is written is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CompressedBy(pub(crate) Compression);
+
+impl FromStr for CompressedBy {
+    type Err = ParseValueError;
+
+    fn from_str(text: &str) -> Result<CompressedBy, ParseValueError> {
+        match text {
+            "gzip" => Ok(CompressedBy(Compression::Gzip)),
+            "zstd" => Ok(CompressedBy(Compression::Zstd)),
+            _ => Err(ParseValueError::new(text, "gzip or zstd")),
         }
     }
 }
@@ -295,5 +312,7 @@ mod tests {
         assert_eq!("0".parse(), Ok(Seconds(Duration::ZERO)));
         refuse::<Seconds>(&["", ".", "-1", "+1", "inf", "NaN", "1e3", "1.2.3", "99999999999"]);
         refuse::<ProgressMode>(&["", "Auto", "bars"]);
+        assert_eq!("zstd".parse(), Ok(CompressedBy(Compression::Zstd)));
+        refuse::<CompressedBy>(&["", "none", "Gzip", "xz"]);
     }
 }

@@ -172,6 +172,12 @@ fn what_has_no_tag_and_what_is_no_image_is_no_image_of_docker() {
     let entry = &tar.json("index.json")["manifests"][0];
     assert_eq!(entry["annotations"]["io.containerd.image.name"], name.as_str());
     assert_eq!(tar.json("manifest.json")[0]["RepoTags"], Value::Null);
+    let index = IndexBuilder::platforms(&["linux/s390x", HOST]);
+    let windlass = with(&[(&format!("team/tool@{}", index.digest), &index)]);
+    let tar = exported(&windlass, &["--all", "--platform=linux/s390x"]);
+    let name = format!("docker.io/team/tool@{}", index.manifests[0].digest);
+    let entry = &tar.json("index.json")["manifests"][0];
+    assert_eq!(entry["annotations"]["io.containerd.image.name"], name.as_str(), "what is there");
     let artifact = ImageBuilder::new()
         .manifest("artifactType", json!("application/x"))
         .manifest("config", Piece::new("application/vnd.oci.empty.v1+json", "{}").descriptor())

@@ -1,6 +1,9 @@
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
+
+use windlass::stream::compression::Decompress;
 
 use super::{Tar, exported, files, stored, with};
 use crate::support::{Image, ImageBuilder, Output, Windlass};
@@ -32,6 +35,16 @@ fn refused(windlass: &Windlass, says: &str) -> Output {
     assert_eq!(files(windlass), ["a.tar"], "nothing is left");
     let piped = windlass.run(&["export", "-o", "-", "box:1"]).exits(7).says(says);
     assert!(!reads_to_its_end(&piped.stdout_bytes), "no reader takes it for complete");
+    for how in ["gzip", "zstd"] {
+        let args = ["export", "-o", "a.tar", "box:1", "--compress", how];
+        windlass.run(&args).exits(7).says(says);
+        assert_eq!(windlass.scratch.read("a.tar"), b"old");
+        let piped = windlass.run(&["export", "-o-", "box:1", "--compress", how]).exits(7);
+        let inside = Decompress::new(piped.stdout_bytes.as_slice());
+        let read = inside.and_then(|mut it| Ok(it.read_to_end(&mut Vec::new())?));
+        assert!(read.is_err() || piped.stdout_bytes.is_empty(), "{how} has no end");
+    }
+    assert_eq!(files(windlass), ["a.tar"], "nothing is left");
     output
 }
 

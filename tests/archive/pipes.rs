@@ -22,8 +22,14 @@ fn reader_that_goes_away_and_a_full_disk_are_exit_8() {
     drop(reader);
     let full = File::options().write(true).open("/dev/full").unwrap();
     for (output, says) in [
-        (piped(&windlass, writer), "windlass: exporting: writing stdout: broken pipe\n"),
-        (piped(&windlass, full), "windlass: exporting: writing stdout: no space left on device\n"),
+        (
+            piped(&windlass, writer),
+            "windlass: exporting docker.io/library/box:1: writing stdout: broken pipe\n",
+        ),
+        (
+            piped(&windlass, full),
+            "windlass: exporting docker.io/library/box:1: writing stdout: no space left on device\n",
+        ),
     ] {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(8), "{stderr}");
@@ -83,4 +89,25 @@ fn terminal_is_no_place_for_an_archive() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("expected a file or a pipe, stdout is a terminal"), "{said}");
+}
+
+#[test]
+fn compressed_archive_is_the_same_inside_and_the_same_any_time() {
+    let image = ImageBuilder::new().layer_random(1, MIB).layer_files(&[("a", "b")]).build();
+    let windlass = with(&[("box:1", &image)]);
+    let plain = bytes(&windlass, &["box:1"]);
+    for how in ["gzip", "zstd"] {
+        let compressed = bytes(&windlass, &["--compress", how, "box:1"]);
+        assert!(compressed != plain && compressed.len() < plain.len() + 1000);
+        let piped = windlass.run(&["export", "-o", "-", "box:1", "--compress", how]).success();
+        assert!(piped.stdout_bytes == compressed, "{how}: one way gives the same as the other");
+        let mut inside = Vec::new();
+        let mut reader =
+            windlass::stream::compression::Decompress::new(compressed.as_slice()).unwrap();
+        reader.read_to_end(&mut inside).unwrap();
+        assert!(inside == plain, "{how}");
+    }
+    assert_eq!(files(&windlass), ["a.tar"]);
+    let output = windlass.run(&["export", "-o", "b.tar", "--compress", "xz", "box:1"]).exits(2);
+    output.says("--compress: invalid value `xz`: expected gzip or zstd");
 }

@@ -2,6 +2,7 @@
 
 mod ask;
 mod broken;
+mod carry;
 mod copy;
 mod errors;
 mod help;

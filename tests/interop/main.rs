@@ -1,4 +1,5 @@
-//! Windlass beside the programs that people have: a real registry, nginx, skopeo and umoci.
+//! Windlass beside the programs that people have: a real registry, nginx, skopeo, umoci, and
+//! who loads archives: docker, podman and containerd.
 //!
 //! `tests/interop/install` installs them; one that is missing fails the tests that need it. Each
 //! test starts its own servers on free ports of the loopback interface and ends them.
@@ -11,8 +12,10 @@
     reason = "writes configuration for servers that are not ours, and waits for them"
 )]
 
+mod archive;
 mod credentials;
 mod fixture;
+mod loaders;
 mod nginx;
 mod places;
 mod proxied;
@@ -22,6 +25,10 @@ mod registry;
 mod resume;
 mod shared;
 mod static_binary;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "little of it is needed beside real programs")]
+mod support;
+mod tars;
 mod tls;
 mod tool;
 mod windlass;

@@ -9,7 +9,7 @@ use crate::reference::Reference;
 /// An image that an archive is to hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Image<'a> {
-    /// What it is called. A digest in it counts only where there is no tag.
+    /// What it is called. Without a tag it is called by the digest of what is written.
     pub name: &'a Reference,
     /// What the name leads to, with the platform if it is for one that was chosen.
     pub target: &'a Descriptor,
@@ -17,6 +17,17 @@ pub struct Image<'a> {
     pub manifests: &'a [Manifest],
     /// Configs and layers.
     pub blobs: &'a [Descriptor],
+}
+
+impl Image<'_> {
+    /// What the archive calls it: a digest in the name is never that of something else, an index
+    /// of which one image is left.
+    pub fn full_name(&self) -> String {
+        match self.name.tag() {
+            Some(_) => self.name.name(),
+            None => self.name.with_digest(self.target.digest).name(),
+        }
+    }
 }
 
 /// What an archive will hold, and where: known before its first byte is written, so that the same
@@ -73,7 +84,7 @@ impl Contents {
     pub fn of(images: &[Image<'_>], preferred: &[Platform]) -> Result<Contents> {
         let mut named: BTreeMap<String, &Image<'_>> = BTreeMap::new();
         for image in images {
-            let name = image.name.name();
+            let name = image.full_name();
             let before = named.insert(name.clone(), image).map(|before| before.target.digest);
             let target = image.target.digest;
             if let Some(before) = before.filter(|before| *before != target) {

@@ -31,7 +31,7 @@ pub(super) fn index(images: &[&Image<'_>]) -> Result<Vec<u8>> {
         manifests: Vec<Descriptor>,
     }
     let named = |image: &&Image<'_>| {
-        let name = image.name.name();
+        let name = image.full_name();
         let annotations = NAMES.map(|key| (key.to_owned(), name.clone()));
         Descriptor { annotations: BTreeMap::from(annotations), ..image.target.clone() }
     };
@@ -61,7 +61,7 @@ pub(super) fn docker(images: &[&Image<'_>], preferred: &[Platform]) -> Result<Ve
             entries.push(Entry { config, repo_tags: None, layers });
         }
         if image.name.tag().is_some() {
-            entries[place].repo_tags.get_or_insert_default().push(image.name.name());
+            entries[place].repo_tags.get_or_insert_default().push(image.full_name());
         }
     }
     to_json(&entries)

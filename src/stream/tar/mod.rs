@@ -13,6 +13,8 @@
 //! - An empty value in a PAX header takes back what was said before it.
 //! - Sparse files and types that are not known are refused.
 //! - Links, devices, named pipes and folders have no content, whatever size they state.
+//! - A file without a type is a folder if its name ends in a slash; one with the type of files is a
+//!   file, as for Go and Python, and not a folder, as for GNU tar.
 //! - A block of zeros ends the tar, also when it stands alone, as for GNU tar and Python.
 
 mod block;

@@ -140,9 +140,7 @@ impl<R: Read> Reader<R> {
                     return Err(self.in_header(at, error));
                 }
                 // The first of the end blocks, or nothing any more.
-                let second = if self.offset > at { self.block() } else { Ok(None) };
-                let second = second.map_err(|error| self.in_header(at, error))?;
-                let is_marked = second.is_some_and(|block| block.is_zero());
+                let is_marked = self.offset > at && self.is_marked()?;
                 self.state = State::Ended { is_marked };
                 return Ok(None);
             };
@@ -153,6 +151,14 @@ impl<R: Read> Reader<R> {
                 return self.member(&block, extended, at).map(Some);
             }
         }
+    }
+
+    /// Whether a second block of zeros follows the first. What else does is no member either.
+    fn is_marked(&mut self) -> Result<bool> {
+        let mut second = Vec::with_capacity(SIZE);
+        (&mut self.inner).take(SIZE as u64).read_to_end(&mut second)?;
+        self.offset += second.len() as u64;
+        Ok(second == [0; SIZE])
     }
 
     /// Takes over what a header says that is about another, if `block` is one.
