@@ -7,7 +7,7 @@ use windlass::reference::Reference;
 
 use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
-use crate::cli::options::Group;
+use crate::cli::options::{GROUPS, Group};
 use crate::cli::place::Place;
 use crate::cli::pushing::Pushing;
 use crate::cli::relocate::{Line, Prefix};
@@ -62,8 +62,7 @@ struct Work {
 }
 
 impl Command for Push {
-    const GROUPS: &'static [Group] =
-        &[Group::Transfer, Group::Several, Group::Patience, Group::Connection, Group::Global];
+    const GROUPS: &'static [Group] = &GROUPS;
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         let lines = self.lines(context)?;

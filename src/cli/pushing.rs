@@ -10,7 +10,7 @@ use windlass::registry::Remote;
 use windlass::store::Store;
 use windlass::transfer::{Plan, Platforms};
 
-use crate::cli::carry::{self, Carried};
+use crate::cli::carry::Carried;
 use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
 use crate::cli::progress;
@@ -93,7 +93,6 @@ impl<'a> Pushing<'a> {
             let missing = transfer.missing(&to.name(), &plan)?;
             progress::would_move(&ends.context.output, &to.name(), self.verb, &missing);
         } else {
-            let _guard = start.protect(&carry::content(&plan));
             transfer.run(to, &plan).map_err(explain)?;
             let known = self.places.entry(to.repository().host().to_owned()).or_default();
             for blob in plan.blobs() {

@@ -3,8 +3,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::Store;
-use super::file::{self, Locked};
+use super::file;
 use super::layout::Layout;
+use super::locked::Locked;
 use crate::endpoint::{Note, Notes};
 use crate::error::{Context, Result};
 
@@ -50,7 +51,7 @@ impl Notes for UploadNotes {
 
 /// The file, unless somebody else has it or is just removing it.
 fn open(path: &Path) -> Result<Option<File>> {
-    let file = file::open_own(path)?;
+    let file = file::open_own(path, NOTE_LIMIT)?;
     let locked = Locked::try_exclusive(file).context(|| format!("locking `{}`", path.display()))?;
     match locked {
         Ok(file) if file::is_same(&file, path)? => Ok(Some(File { file, path: path.to_owned() })),

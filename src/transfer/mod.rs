@@ -211,7 +211,8 @@ impl Transfer<'_> {
     fn bring(&self, image: &str, plan: &Plan, name: &Name<'_>) -> Result<()> {
         let blobs = plan.blobs.iter().map(|blob| blob.digest);
         let manifests = plan.manifests.iter().map(Manifest::digest);
-        let _guard = self.sink.protect(&blobs.chain(manifests).collect::<Vec<_>>())?;
+        let content: Vec<_> = blobs.chain(manifests).collect();
+        let (_read, _written) = (self.source.hold(&content)?, self.sink.protect(&content)?);
         let survey = self.survey(image, plan)?;
         self.started(image, plan, survey.missing.size);
         self.check_room(survey.missing.size)?;
