@@ -16,13 +16,15 @@ impl Remote {
     /// [`ErrorKind::NotFound`] and 404 if it is not there; [`ErrorKind::Other`] if the registry
     /// does not remove tags, or anything.
     pub fn delete(&self, reference: &Reference) -> Result<Digest> {
-        let digest = self.head(reference)?.digest;
+        let server = self.registry.server();
+        // What a mirror has is of no interest.
+        let there = self.describe_at(server, reference);
+        let digest = there.context(|| format!("asking for manifest {reference}"))?.digest;
         let is_tag = reference.digest().is_none();
         let name = reference.tag().filter(|_| is_tag).map_or(digest.to_string(), str::to_owned);
         let path = self.repository.path();
         let question = Question::read(Method::Delete, path, format!("manifests/{name}"))
             .needing(Scope::delete(path));
-        let server = self.registry.server();
         let deleting = || format!("removing {reference} from the registry");
         let response = server.ask(&question, &mut server.trail()).context(deleting)?;
         match response.status {

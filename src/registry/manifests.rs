@@ -29,13 +29,7 @@ impl Remote {
     /// What `reference` means at the registry. Asks with HEAD, which registries do not count
     /// against quotas; with GET if that does not say it all.
     pub fn head(&self, reference: &Reference) -> Result<Descriptor> {
-        let asked = self.read(|server| match self.head_at(server, reference) {
-            Err(error) if !matches!(error.kind(), ErrorKind::Network { .. }) => {
-                // The answer to GET has the registry's own code and message.
-                self.resolve_at(server, reference).map(|manifest| manifest.descriptor())
-            }
-            outcome => outcome,
-        });
+        let asked = self.read(|server| self.describe_at(server, reference));
         let descriptor = match (asked, reference.digest()) {
             (Ok(descriptor), Some(expected)) if descriptor.digest != expected => {
                 Err(ErrorKind::Digest { expected, got: descriptor.digest }.into())
@@ -52,6 +46,17 @@ impl Remote {
 
     pub(super) fn fetch_manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
         self.read(|server| self.manifest_at(server, descriptor))
+    }
+
+    /// The same, asked of that server.
+    pub(super) fn describe_at(&self, server: &Server, reference: &Reference) -> Result<Descriptor> {
+        match self.head_at(server, reference) {
+            Err(error) if !matches!(error.kind(), ErrorKind::Network { .. }) => {
+                // The answer to GET has the registry's own code and message.
+                self.resolve_at(server, reference).map(|manifest| manifest.descriptor())
+            }
+            outcome => outcome,
+        }
     }
 
     fn head_at(&self, server: &Server, reference: &Reference) -> Result<Descriptor> {
