@@ -11,7 +11,7 @@ use super::Durability;
 use super::file::{self, Locked, Temporary};
 use super::layout::Layout;
 use super::record::{self, RecordFile};
-use crate::endpoint::{Draft, Extent};
+use crate::endpoint::Draft;
 use crate::error::{Context, ErrorKind, Result};
 use crate::image::{Descriptor, Digest};
 use crate::stream::Assembly;
@@ -212,11 +212,6 @@ impl Draft for Partial {
 
     fn take_at(&self, offset: u64, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>> {
         self.assembly.take(offset, buffer, len, |ranges| self.noted(ranges))
-    }
-
-    fn copy_at(&self, offset: u64, from: &Extent, len: u64) -> Result<bool> {
-        self.assembly.copy(offset, from, len, |ranges| self.noted(ranges))?;
-        Ok(true)
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
