@@ -5,7 +5,7 @@ HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 # Warnings are errors here and nowhere else, so that an unfinished change still builds.
 LINT := -- -D warnings
 
-.PHONY: help demo build test lint check doc bench interop prove static golden clean
+.PHONY: help demo build test lint check doc bench interop prove fuzz static golden clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,7 +23,7 @@ check: ## the tests alone
 
 lint: ## format and lints
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --test demo --test interop --test prove --bench windlass $(LINT)
+	$(CARGO) clippy --locked --all-targets --test demo --test interop --test prove --test fuzz --bench windlass $(LINT)
 
 doc: ## the documentation of the crate, private items included
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
@@ -39,6 +39,9 @@ interop: static ## real registries and clients; installs them (Debian packages, 
 prove: ## kill, starve and crowd the store, and print what was found; installs strace; minutes
 	tests/interop/install
 	$(CARGO) test --locked --release --test prove
+
+fuzz: ## read inputs that are nearly right for a minute, or WINDLASS_FUZZ_SECONDS; deterministic
+	$(CARGO) test --locked --release --test fuzz
 
 static: ## build dist/windlass: one file that needs nothing else
 	RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static" \

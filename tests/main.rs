@@ -5,8 +5,11 @@ mod architecture;
 mod archive;
 mod cli;
 mod faults;
+mod fuzz;
+mod import;
 mod registry;
 mod store;
+mod stream;
 #[expect(dead_code, reason = "not every test needs everything")]
 mod support;
 mod threats;

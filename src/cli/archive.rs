@@ -1,20 +1,22 @@
-//! Images from any place into one archive.
+//! Archives: opened to be read, and written with images from any places.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, IntoInnerError, Write};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, IntoInnerError, Write};
+use std::path::{Path, PathBuf};
 
-use windlass::archive::{Contents, FileWriter, Image, Leftover, NewFile};
-use windlass::endpoint::{Durability, Source};
+use windlass::archive::{Archive, Contents, FileWriter, Found, Image, Leftover, NewFile};
+use windlass::endpoint::{Intake, Source};
 use windlass::error::{Context as _, Error};
-use windlass::image::{Descriptor, Digest, Platform};
+use windlass::image::Platform;
 use windlass::reference::Reference;
 use windlass::stream::compression::{Compress, Compression};
-use windlass::transfer::{Observer, Plan, Platforms, Transfer};
+use windlass::transfer::{Plan, Transfer};
 
+use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
+use crate::cli::progress::read::Reading;
 use crate::cli::progress::story::Story;
-use crate::cli::{Context, progress};
+use crate::cli::{Context, stored};
 
 /// How many bytes are written to a pipe at a time.
 const BUFFER: usize = 64 * 1024;
@@ -31,13 +33,13 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// What is meant by `text`, a path or `-`.
-    pub(crate) fn parse(text: &str) -> Target {
-        let is_pipe = || fs::metadata(text).is_ok_and(|it| !it.is_file() && !it.is_dir());
-        match text {
-            "-" | "/dev/stdout" => Target::Stdout,
-            _ if is_pipe() => Target::Pipe(text.into()),
-            _ => Target::File(text.into()),
+    /// What is meant by `path`, which may be `-`.
+    pub(crate) fn of(path: &Path) -> Target {
+        let is_pipe = || fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir());
+        match path.to_str() {
+            Some("-" | "/dev/stdout") => Target::Stdout,
+            _ if is_pipe() => Target::Pipe(path.into()),
+            _ => Target::File(path.into()),
         }
     }
 
@@ -50,75 +52,78 @@ impl Target {
     }
 }
 
-/// An image that is to be in an archive.
-pub(crate) struct Planned {
-    pub(crate) name: Reference,
-    pub(crate) plan: Plan,
-    /// What the name will lead to.
-    pub(crate) target: Descriptor,
+/// Opens the archive at `path`, or on stdin if that is `-`. What cannot be read where it lies goes
+/// into `store`.
+pub(crate) fn open<'a>(
+    context: &Context,
+    path: &Path,
+    store: Option<&'a dyn Intake>,
+) -> Result<Archive<'a>, Failure> {
+    let reading = Reading::new(&context.output);
+    let watch = |more| {
+        reading.reached(more);
+        context.interrupt.check()
+    };
+    let stream = if path == Path::new("-") {
+        None
+    } else {
+        match Archive::open(path, &watch)? {
+            Found::Archive(archive) => return Ok(*archive),
+            Found::Stream(file) => Some(file),
+        }
+    };
+    let Some(store) = store else {
+        let message = "expected a file that is not compressed, or a folder: all else is read only \
+                       once";
+        return Err(Failure::usage(message).help("`windlass import` takes it into the store"));
+    };
+    Ok(match stream {
+        Some(file) => Archive::take_in(file, store, &watch)?,
+        None => Archive::take_in(io::stdin().lock(), store, &watch)?,
+    })
 }
 
-impl Planned {
+/// An image that is to be in an archive.
+pub(crate) struct Planned<'a> {
+    name: Reference,
+    source: &'a dyn Source,
+    plan: Plan,
+}
+
+impl Planned<'_> {
     fn image(&self) -> Image<'_> {
-        let Planned { name, plan, target } = self;
-        Image { name, target, manifests: plan.manifests(), blobs: plan.blobs() }
+        let Planned { name, plan, .. } = self;
+        let (target, manifests, blobs) = (plan.target(), plan.manifests(), plan.blobs());
+        Image { name, target, manifests, blobs }
     }
 }
 
-/// Images of one source, and what an archive of them will hold.
+/// Images, and what an archive of them will hold.
 pub(crate) struct Archiving<'a> {
-    context: &'a Context,
-    source: &'a dyn Source,
-    observer: Box<dyn Observer>,
-    jobs: usize,
-    images: Vec<Planned>,
+    ends: &'a Ends<'a>,
+    images: Vec<Planned<'a>>,
 }
 
 impl<'a> Archiving<'a> {
     /// None yet.
-    pub(crate) fn from(
-        context: &'a Context,
-        source: &'a dyn Source,
-    ) -> Result<Archiving<'a>, Failure> {
-        let observer = progress::observer(&context.output);
-        let jobs = context.settings.jobs()?;
-        Ok(Archiving { context, source, observer, jobs, images: Vec::new() })
+    pub(crate) fn new(ends: &'a Ends<'a>) -> Archiving<'a> {
+        Archiving { ends, images: Vec::new() }
     }
 
-    /// Plans one more; one of that very name and content is there once. What it is known to be
-    /// for, `known` says.
-    pub(crate) fn add(
-        &mut self,
-        name: &Reference,
-        platforms: &Platforms,
-        known: Option<&Descriptor>,
-    ) -> Result<&Planned, Failure> {
-        let plan = self.transfer(&*self.observer).plan(name, platforms)?;
-        let mut target = plan.target().clone();
-        if let Some(known) = known.filter(|known| known.digest == target.digest) {
-            target.platform = target.platform.or_else(|| known.platform.clone());
+    /// Takes one more, of which `source` has what `plan` lists; one of that very name and content
+    /// is there once.
+    pub(crate) fn add(&mut self, name: &Reference, source: &'a dyn Source, plan: Plan) {
+        let is_same =
+            |it: &Planned<'_>| it.name.name() == name.name() && it.plan.target() == plan.target();
+        if !self.images.iter().any(is_same) {
+            self.images.push(Planned { name: name.clone(), source, plan });
         }
-        let is_same = |it: &Planned| it.name.name() == name.name() && it.target == target;
-        let place = self.images.iter().position(is_same).unwrap_or(self.images.len());
-        if place == self.images.len() {
-            self.images.push(Planned { name: name.clone(), plan, target });
-        }
-        Ok(&self.images[place])
-    }
-
-    /// All blobs and manifests.
-    pub(crate) fn digests(&self) -> Vec<Digest> {
-        let of = |it: &'_ Planned| -> Vec<Digest> {
-            let manifests = it.plan.manifests().iter().map(|manifest| manifest.digest());
-            it.plan.blobs().iter().map(|blob| blob.digest).chain(manifests).collect()
-        };
-        self.images.iter().flat_map(of).collect()
     }
 
     /// What the archive will hold.
     pub(crate) fn contents(&self) -> Result<Contents, Error> {
         let images: Vec<Image<'_>> = self.images.iter().map(Planned::image).collect();
-        let preferred = match self.context.settings.only.as_slice() {
+        let preferred = match self.ends.context.settings.only.as_slice() {
             [] => vec![Platform::host()],
             only => only.to_vec(),
         };
@@ -133,11 +138,12 @@ impl<'a> Archiving<'a> {
         compression: Compression,
     ) -> Result<(), Failure> {
         let contents = self.contents()?;
+        let durability = stored::durability(&self.ends.context.settings);
         // As they lie in the archive.
         self.images.sort_by_cached_key(|image| image.image().full_name());
         match target {
             Target::Stdout => {
-                let pipe = self.context.output.pipe()?;
+                let pipe = self.ends.context.output.pipe()?;
                 self.stream(&contents, pipe, target, compression).map(drop)
             }
             Target::Pipe(path) => {
@@ -150,16 +156,15 @@ impl<'a> Archiving<'a> {
                 let file = NewFile::create(path, 0)?;
                 self.watch(file.leftover());
                 let file = self.stream(&contents, file, target, compression)?;
-                Ok(file.commit(self.durability())?)
+                Ok(file.commit(durability)?)
             }
             Target::File(path) => {
                 let file = FileWriter::create(path, contents)?;
                 self.watch(file.leftover());
                 for image in &self.images {
-                    let transfer = self.transfer(&*self.observer);
-                    Transfer { sink: &file, ..transfer }.run(&image.name, &image.plan)?;
+                    self.ends.transfer(image.source, &file).run(&image.name, &image.plan)?;
                 }
-                Ok(file.commit(self.durability())?)
+                Ok(file.commit(durability)?)
             }
         }
     }
@@ -174,11 +179,13 @@ impl<'a> Archiving<'a> {
     ) -> Result<W, Failure> {
         let place = target.shown();
         let images = self.images.iter().map(|it| (it.name.name(), &it.plan)).collect();
-        let mut story = Story::new(&*self.observer, images);
+        let mut story = Story::new(self.ends.observer(), images);
         let mut out = Compress::new(BufWriter::with_capacity(BUFFER, out), compression)?;
         contents.write(&mut out, &place, |blob, out| {
             let observer = story.about(blob);
-            self.transfer(observer).send(story.image(blob), blob, out)?;
+            let source = self.images[story.owner(blob)].source;
+            let transfer = Transfer { observer, ..self.ends.transfer(source, &()) };
+            transfer.send(story.image(blob), blob, out)?;
             story.sent(blob);
             Ok(())
         })?;
@@ -193,26 +200,6 @@ impl<'a> Archiving<'a> {
 
     /// Lets a signal remove what is unfinished.
     fn watch(&self, leftover: Leftover) {
-        self.context.signals.on_stop(move || leftover.remove());
-    }
-
-    fn durability(&self) -> Durability {
-        match self.context.settings.no_sync {
-            true => Durability::Unsynced,
-            false => Durability::Synced,
-        }
-    }
-
-    fn transfer<'b>(&'b self, observer: &'b dyn Observer) -> Transfer<'b> {
-        let settings = &self.context.settings;
-        Transfer {
-            source: self.source,
-            sink: &(),
-            jobs: self.jobs,
-            retry: settings.retry(),
-            stall_timeout: settings.stall_timeout,
-            observer,
-            interrupt: &self.context.interrupt,
-        }
+        self.ends.context.signals.on_stop(move || leftover.remove());
     }
 }

@@ -1,16 +1,18 @@
 use std::str::FromStr;
 
 use argh::{ArgsInfo, FromArgs};
-use windlass::image::Digest;
-use windlass::transfer::{Plan, Platforms};
+use windlass::reference::Repository;
+use windlass::stream::compression::Compression;
 
-use crate::cli::answer::Image;
-use crate::cli::ends::{Ends, Found, Goal, Start};
+use crate::cli::carry::{Carried, Carrying, Item};
+use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
+use crate::cli::goal::{End, Goal};
 use crate::cli::options::Group;
 use crate::cli::place::{self, Place};
 use crate::cli::several::Several;
-use crate::cli::{Command, Context, human, lists, progress};
+use crate::cli::start::Start;
+use crate::cli::{Command, Context, lists};
 
 /// Bring images from one place to another, with nothing in between. All platforms of an image are
 /// taken, unless --platform says which; all images of a place of which none is named.
@@ -18,14 +20,16 @@ use crate::cli::{Command, Context, human, lists, progress};
 #[argh(subcommand, name = "copy", help_triggers("-h", "--help"))]
 #[argh(example = "windlass copy quay.io/team/tool:1 oci:folder")]
 #[argh(example = "windlass copy oci:folder:latest store:tool:1")]
+#[argh(example = "windlass copy quay.io/team/tool:1 archive:tool.tar")]
 #[argh(example = "windlass copy --keep-going -f pairs.txt")]
 pub(crate) struct Copy {
     /// read more from FILE, one `FROM TO` a line, # begins a comment; - is stdin (may be repeated)
     #[argh(option, short = 'f', arg_name = "FILE")]
     file: Vec<String>,
 
-    /// FROM is a name in a registry (docker://NAME too), store:NAME, or oci:DIR[:NAME] for an OCI
-    /// image layout; TO is store:[NAME] or oci:DIR[:NAME], and without NAME it is called what it was
+    /// FROM is a name in a registry (docker://NAME too), store:[NAME], archive:FILE[:NAME], or
+    /// oci:DIR[:NAME] for an OCI image layout; TO is one of the last three, and without NAME it is
+    /// called what it was
     #[argh(positional, arg_name = "FROM TO")]
     places: Vec<String>,
 }
@@ -61,12 +65,16 @@ impl Command for Copy {
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         let pairs = self.pairs(context)?;
-        let repositories = pairs.iter().filter_map(|pair| match &pair.from {
-            Place::Registry(reference) => Some(reference.repository()),
+        let repository = |pair: &'_ Pair| match &pair.from {
+            Place::Registry(reference) => Some(reference.repository().clone()),
             _ => None,
-        });
+        };
+        let repositories: Vec<Repository> = pairs.iter().filter_map(repository).collect();
+        if repositories.is_empty() && context.settings.connection.creds_stdin {
+            return Err(Failure::usage("--creds-stdin: there is no registry to log in to"));
+        }
         let mut copying = Copying {
-            ends: Ends::new(context, repositories)?,
+            ends: Ends::new(context, &repositories)?,
             several: Several::new(context)?,
             is_only_pair: pairs.len() == 1,
         };
@@ -98,13 +106,6 @@ impl Copy {
     }
 }
 
-/// Both ends of one pair, opened, and what goes from one to the other with its name there.
-struct Load {
-    start: Start,
-    goal: Goal,
-    images: Vec<(Found, String)>,
-}
-
 struct Copying<'a> {
     ends: Ends<'a>,
     several: Several<'a>,
@@ -115,72 +116,38 @@ impl Copying<'_> {
     /// Copies what is at one place to another.
     fn copy(&mut self, pair: &Pair) -> Result<(), Failure> {
         let copying = |failure: Failure| failure.context(format!("copying {}", pair.from));
-        let load = match self.open(pair) {
-            Ok(load) => load,
-            Err(failure) => return self.several.take(Err(copying(failure)), self.is_only_pair),
-        };
-        let is_only = self.is_only_pair && load.images.len() == 1;
-        for (image, name) in &load.images {
-            let outcome = self.move_one(&load, image, name);
-            self.several.take(outcome.map_err(copying), is_only)?;
+        let dry_run = self.ends.context.settings.dry_run;
+        let only = self.is_only_pair;
+        let goal = Goal::open(&self.ends, &pair.to, dry_run).map_err(copying);
+        let Some(goal) = self.several.pass(goal, only)? else { return Ok(()) };
+        let intake = goal.intake().filter(|_| !dry_run);
+        let start = Start::open(&mut self.ends, &pair.from, intake).map_err(copying);
+        let Some(start) = self.several.pass(start, only)? else { return Ok(()) };
+        let images = start.images().and_then(|images| goal.name_all(images)).map_err(copying);
+        let Some(images) = self.several.pass(images, only)? else { return Ok(()) };
+        let start = &start;
+        let item = |(image, name)| Item { start, shown: start.shown(&image), image, name };
+        let items: Vec<Item<'_>> = images.into_iter().map(item).collect();
+        let carrying =
+            Carrying { ends: &self.ends, verb: "copy", dry_run, compression: Compression::None };
+        let answer = |carried: &Carried| carried.answer(&self.ends.context.output, &goal);
+        match &goal.end {
+            End::Store(store) => {
+                let is_only = only && items.len() == 1;
+                for item in &items {
+                    let carried = carrying.bring(item, store);
+                    let carried = carried.and_then(|it| answer(&it).map(|()| it.digest));
+                    self.several.take(carried, is_only)?;
+                }
+            }
+            End::Archive(target) => {
+                let carried = carrying.write(&items, target);
+                for one in self.several.pass(carried, only)?.unwrap_or_default() {
+                    let answered = answer(&one).map(|()| one.digest);
+                    self.several.take(answered, only)?;
+                }
+            }
         }
         Ok(())
     }
-
-    /// Opens both ends, and says what moves and how it will be called there.
-    fn open(&mut self, pair: &Pair) -> Result<Load, Failure> {
-        let start = self.ends.start(&pair.from)?;
-        let goal = self.ends.goal(&pair.to)?;
-        let found = start.images()?;
-        if let (Some(name), true) = (pair.to.name(), found.len() > 1) {
-            let count = found.len();
-            let message = format!("{count} images cannot all be called `{name}`");
-            let advice = format!("name one, or copy all to {}", pair.to.whole());
-            return Err(Failure::usage(message).help(advice));
-        }
-        let mut images: Vec<(Found, String)> = Vec::new();
-        for image in found {
-            let name = goal.name_for(&image)?;
-            if let Some((other, _)) = images.iter().find(|(_, other)| *other == name)
-                && !other.is_same(&image)
-            {
-                return Err(Failure::usage(format!("several images would be called `{name}`")));
-            }
-            images.push((image, name));
-        }
-        Ok(Load { start, goal, images })
-    }
-
-    /// Copies one image, or only says what would move, and answers.
-    fn move_one(&self, load: &Load, image: &Found, name: &str) -> Result<Digest, Failure> {
-        let Load { start, goal, .. } = load;
-        let context = self.ends.context;
-        let settings = &context.settings;
-        let platforms = match settings.only.as_slice() {
-            [] => Platforms::All,
-            only => Platforms::Only(only.to_vec()),
-        };
-        let transfer = self.ends.transfer(start.source(), goal.sink());
-        let plan = image.plan(&transfer, name, &platforms)?;
-        if settings.dry_run {
-            let missing = plan.missing(goal.sink())?;
-            progress::would_move(&context.output, name, "copy", &missing);
-        } else {
-            let _guard = start.protect(&plan)?;
-            transfer.run_as(name, &plan)?;
-        }
-        answer(context, name, &plan)?;
-        Ok(plan.target().digest)
-    }
-}
-
-fn answer(context: &Context, name: &str, plan: &Plan) -> Result<(), Failure> {
-    let digest = plan.target().digest;
-    if context.output.is_json() {
-        return Ok(context.output.answer_json(&Image::planned(name.to_owned(), plan))?);
-    }
-    let has_digest = name.rsplit_once('@').is_some_and(|(_, it)| it.parse::<Digest>().is_ok());
-    let name = human::line(name);
-    let answer = if has_digest { name } else { format!("{name}@{digest}") };
-    Ok(context.output.answer(&answer)?)
 }

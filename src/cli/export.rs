@@ -1,20 +1,18 @@
 use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
-use windlass::endpoint::{Durability, Guard, Sink};
-use windlass::error::Error;
-use windlass::reference::Reference;
-use windlass::store::{Entry, Store};
 use windlass::stream::compression::Compression;
-use windlass::transfer::Platforms;
 
-use crate::cli::answer::Image;
-use crate::cli::archive::{Archiving, Planned, Target};
+use crate::cli::carry::{Carried, Carrying, Item};
+use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
+use crate::cli::goal::{End, Goal};
 use crate::cli::lists::DigestFile;
 use crate::cli::options::Group;
-use crate::cli::values::{CompressedBy, ImageName};
-use crate::cli::{Command, Context, progress, pull, stored};
+use crate::cli::place::{self, Place};
+use crate::cli::start::{Found, Start};
+use crate::cli::values::CompressedBy;
+use crate::cli::{Command, Context};
 
 /// Write images from the store into one tar file, which docker, podman, containerd, skopeo, regctl
 /// and crane load as it is. No digest changes; the same images give the same bytes. Without
@@ -26,7 +24,8 @@ use crate::cli::{Command, Context, progress, pull, stored};
     example = "windlass export --platform linux/arm64 -o - docker://alpine | ssh host docker load"
 )]
 pub(crate) struct Export {
-    /// write FILE; - is stdout
+    /// write FILE (archive:FILE too); - is stdout; oci:DIR[:NAME] is an OCI image layout, which
+    /// gains the images
     #[argh(option, short = 'o', arg_name = "FILE")]
     output: Option<String>,
 
@@ -46,7 +45,8 @@ pub(crate) struct Export {
     #[argh(option, arg_name = "FILE")]
     digestfile: Option<PathBuf>,
 
-    /// names or digests of images in the store; docker://NAME is pulled into it first
+    /// names or digests of images in the store; docker://NAME is pulled into it first;
+    /// archive:FILE[:NAME] and oci:DIR[:NAME] are taken from there
     #[argh(positional, arg_name = "IMAGE")]
     images: Vec<String>,
 }
@@ -56,145 +56,76 @@ impl Command for Export {
         &[Group::Transfer, Group::Patience, Group::Connection, Group::Global];
 
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let target = self.target(context)?;
+        let to = self.to()?;
+        let from = self.from()?;
+        let ends = Ends::new(context, [])?;
+        let goal = Goal::open(&ends, &to, self.dry_run)?;
         let digest_file = match &self.digestfile {
             Some(path) if !self.dry_run => Some(DigestFile::create(path)?),
             _ => None,
         };
-        // Nothing is written to the store that would have to be synced.
-        let store = Store::open(&context.settings.store()?, Durability::Synced)?;
-        let platforms = match context.settings.only.as_slice() {
-            [] => Platforms::All,
-            only => Platforms::Only(only.to_vec()),
+        let mut starts = Vec::new();
+        let mut found = Vec::new();
+        for place in &from {
+            let exporting = |failure: Failure| failure.context("exporting");
+            let start = Start::local(context, place).map_err(exporting)?;
+            let images = start.images().map_err(exporting)?;
+            found.extend(images.into_iter().map(|image| (starts.len(), image)));
+            starts.push(start);
+        }
+        let (of, images): (Vec<usize>, Vec<Found>) = found.into_iter().unzip();
+        let named = goal.name_all(images)?.into_iter().zip(of);
+        let item = |((image, name), of): ((Found, String), usize)| Item {
+            start: &starts[of],
+            image,
+            shown: name.clone(),
+            name,
         };
-        let mut archiving = Archiving::from(context, &store)?;
-        let mut answers = Vec::new();
+        let items: Vec<Item<'_>> = named.map(item).collect();
+        let compression = self.compress.map_or(Compression::None, |it| it.0);
+        if self.compress.is_some() && matches!(goal.end, End::Store(_)) {
+            return Err(Failure::usage("--compress: a layout is not compressed"));
+        }
+        let carrying = Carrying { ends: &ends, verb: "export", dry_run: self.dry_run, compression };
         let mut digests = Vec::new();
-        for (entry, name) in self.entries(context, &store)? {
-            let step = || format!("exporting {name}");
-            let planned = archiving.add(&name, &platforms, Some(&entry.descriptor));
-            let planned = planned.map_err(|failure| failure.context(step()))?;
-            digests.push(planned.target.digest);
-            answers.push(Answer::of(&store, &entry, planned));
+        let mut answer = |carried: Carried| {
+            digests.push(carried.digest);
+            carried.answer(&context.output, &goal)
+        };
+        match &goal.end {
+            End::Archive(target) => {
+                carrying.write(&items, target)?.into_iter().try_for_each(answer)?;
+            }
+            End::Store(store) => {
+                items.iter().try_for_each(|item| answer(carrying.bring(item, store)?))?;
+            }
         }
-        let contents = archiving.contents()?;
-        if self.dry_run {
-            let (count, size) = (contents.count(), contents.size());
-            progress::would_write(&context.output, &target.shown(), count, size);
-        } else {
-            let _guard = protect(&store, &archiving);
-            let compression = self.compress.map_or(Compression::None, |it| it.0);
-            archiving
-                .write(&target, compression)
-                .map_err(|failure| failure.context("exporting"))?;
-        }
-        answers.iter().try_for_each(|answer| answer.give(context, &target))?;
         Ok(digest_file.map_or(Ok(()), |file| file.commit(&digests))?)
     }
 }
 
 impl Export {
-    fn target(&self, context: &Context) -> Result<Target, Failure> {
-        let target = match &self.output {
-            None => return Err(Failure::usage("expected -o FILE, got none").help(OUTPUT)),
-            Some(text) if text.is_empty() => {
-                return Err(Failure::usage("-o: expected a file, got nothing"));
-            }
-            Some(text) => Target::parse(text),
-        };
-        if target == Target::Stdout && !self.dry_run {
-            context.output.pipe()?;
+    fn to(&self) -> Result<Place, Failure> {
+        match self.output.as_deref() {
+            None => Err(Failure::usage("expected -o FILE, got none").help(OUTPUT)),
+            Some("") => Err(Failure::usage("-o: expected a file, got nothing")),
+            Some(text) => Place::parse(text, place::FILE).map_err(Failure::usage),
         }
-        Ok(target)
     }
 
-    /// What is to be exported, by its full name.
-    fn entries(
-        &self,
-        context: &Context,
-        store: &Store,
-    ) -> Result<Vec<(Entry, Reference)>, Failure> {
+    /// What is to be exported.
+    fn from(&self) -> Result<Vec<Place>, Failure> {
         match (self.all, self.images.is_empty()) {
             (true, false) => Err(Failure::usage("--all and IMAGE exclude each other")),
             (false, true) => Err(Failure::usage("expected an image, got none")
                 .help("`windlass list` lists what is in the store; --all exports all of it")),
-            (true, true) => {
-                let entries = store.entries()?;
-                if entries.is_empty() {
-                    return Err(Error::not_found("there is nothing in the store").into());
-                }
-                entries.into_iter().map(named).collect()
-            }
+            (true, true) => Ok(vec![Place::Store(None)]),
             (false, false) => {
-                self.images.iter().map(|text| named(find(context, store, text)?)).collect()
+                let places = self.images.iter().map(|text| Place::parse(text, place::IMAGE));
+                places.collect::<Result<_, _>>().map_err(Failure::usage)
             }
         }
     }
 }
 
-const OUTPUT: &str = "-o FILE writes an archive, -o - writes it to stdout";
-
-fn find(context: &Context, store: &Store, text: &str) -> Result<Entry, Failure> {
-    match text.strip_prefix("docker://") {
-        Some(name) => {
-            let image = name.parse::<ImageName>();
-            let image = image.map_err(|error| Failure::usage(error.to_string()))?.0;
-            pull::into_store(context, store, &image)
-        }
-        None => {
-            let name = text.strip_prefix("store:").unwrap_or(text);
-            store.find(name).map_err(|error| {
-                let failure = stored::advise(store, name, error);
-                failure.context("exporting")
-            })
-        }
-    }
-}
-
-/// The entry with its full name; what has none, another tool has put there.
-fn named(entry: Entry) -> Result<(Entry, Reference), Failure> {
-    match entry.name.parse::<Reference>() {
-        Ok(name) if name.name() == entry.name => Ok((entry, name)),
-        _ => {
-            let digest = entry.descriptor.digest;
-            let shown = if entry.name.is_empty() { "it has none" } else { &entry.name };
-            let message = format!("expected a full name for {digest}, got `{shown}`");
-            Err(Failure::usage(message).help("`windlass tag` gives it a name"))
-        }
-    }
-}
-
-/// Keeps what is exported from being collected as garbage, where somebody could.
-fn protect(store: &Store, archiving: &Archiving<'_>) -> Option<Box<dyn Guard>> {
-    store.writable().ok()?;
-    let protected = store.protect(&archiving.digests());
-    protected.inspect_err(|error| log::warn!("while it is exported: {error}")).ok()
-}
-
-/// What is said of an image.
-struct Answer {
-    line: String,
-    image: Image,
-}
-
-impl Answer {
-    fn of(store: &Store, entry: &Entry, planned: &Planned) -> Answer {
-        let Planned { name, plan, target } = planned;
-        let whole = || Image::stored(store, entry).ok();
-        let image = (target.digest == entry.descriptor.digest).then(whole).flatten();
-        let image = image.unwrap_or_else(|| Image::planned(name.name(), plan));
-        let (digest, stored) = (target.digest, target.digest);
-        Answer { line: name.at(digest), image: Image { digest, stored, ..image } }
-    }
-
-    fn give(&self, context: &Context, target: &Target) -> Result<(), Error> {
-        let output = &context.output;
-        match (target, output.is_json()) {
-            (Target::Stdout, true) => output.answer_json_aside(&self.image),
-            (Target::Stdout, false) => output.answer_aside(&self.line),
-            (_, true) => output.answer_json(&self.image)?,
-            (_, false) => output.answer(&self.line)?,
-        }
-        Ok(())
-    }
-}
+const OUTPUT: &str = "-o FILE writes an archive, -o - writes it to stdout, -o oci:DIR a layout";

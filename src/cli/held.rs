@@ -33,6 +33,11 @@ impl Held {
         Held { names, descriptor: entry.descriptor.clone(), resolved: entry.resolved() }
     }
 
+    /// What is known by `names`, the fullest first.
+    pub(crate) fn new(names: Vec<String>, descriptor: Descriptor) -> Held {
+        Held { names, resolved: descriptor.digest, descriptor }
+    }
+
     /// The fullest name.
     pub(crate) fn name(&self) -> Option<&str> {
         self.names.first().map(String::as_str)

@@ -1,9 +1,8 @@
-use std::io;
 use std::path::Path;
 
 use argh::{ArgsInfo, FromArgs};
-use windlass::archive::{Archive, Found, Listed, Name};
-use windlass::endpoint::Sink;
+use windlass::archive::{Archive, Listed, Name};
+use windlass::endpoint::{Intake, Sink};
 use windlass::error::{ErrorKind, Result};
 use windlass::reference::Reference;
 use windlass::store::Store;
@@ -12,11 +11,11 @@ use windlass::transfer::{Plan, Platforms, Retry, Together, Transfer};
 use crate::cli::failure::Failure;
 use crate::cli::lists::DigestFile;
 use crate::cli::options::Group;
-use crate::cli::progress::read::Reading;
-use crate::cli::{Command, Context, answer, progress, stored};
+use crate::cli::{Command, Context, answer, archive, progress, stored};
 
 /// Take the images of an archive into the store: what docker, podman, skopeo, crane, regctl, ctr or
-/// windlass have saved, or a folder with an image layout. What is there already is not written again.
+/// windlass have saved, or a folder with an image layout. What is there already is not written
+/// again. Without --platform all is taken that there is of an image.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "import", help_triggers("-h", "--help"))]
 #[argh(example = "windlass import images.tar")]
@@ -79,28 +78,8 @@ impl Import {
     }
 
     fn open<'a>(&self, context: &Context, store: &'a Store) -> Result<Archive<'a>, Failure> {
-        let reading = Reading::new(&context.output);
-        let watch = |more| {
-            reading.reached(more);
-            context.interrupt.check()
-        };
-        let stream = if self.file == "-" {
-            None
-        } else {
-            match Archive::open(Path::new(&self.file), &watch)? {
-                Found::Archive(archive) => return Ok(*archive),
-                Found::Stream(file) => Some(file),
-            }
-        };
-        if self.dry_run {
-            let message = "--dry-run: expected a file that is not compressed, or a folder: all \
-                           else is read only once";
-            return Err(Failure::usage(message));
-        }
-        Ok(match stream {
-            Some(file) => Archive::take_in(file, store, &watch)?,
-            None => Archive::take_in(io::stdin().lock(), store, &watch)?,
-        })
+        let into = (!self.dry_run).then_some(store as &dyn Intake);
+        archive::open(context, Path::new(&self.file), into)
     }
 
     fn answer(
@@ -239,14 +218,10 @@ fn called<'a>(
         called.push((reference, image));
     }
     let has_full_name = |image: &Listed| matches!(image.name, Name::Full(_));
-    match wanted {
-        Some(_) if images.iter().all(has_full_name) => {
-            let message =
-                format!("--name: there is none without a name; there are {}", list(images));
-            Err(Failure::usage(message).help("`windlass tag` gives an image another name"))
-        }
-        _ => Ok(called),
+    if wanted.is_some() && images.iter().all(has_full_name) {
+        log::warn!("--name names nothing: every image has a name; there are {}", list(images));
     }
+    Ok(called)
 }
 
 /// What is in an archive, as far as it can be shown.
@@ -317,6 +292,7 @@ mod tests {
             &["docker.io/library/a:1", "docker.io/library/b:latest"],
         );
         check(&[tag("3"), tag("4")], Some("h.io/x"), &["h.io/x:3", "h.io/x:4"]);
+        check(&[full("a")], Some("x"), &["docker.io/library/a:latest"]);
         check(&[tag("3")], Some("localhost:5000/x"), &["localhost:5000/x:3"]);
     }
 
@@ -325,7 +301,6 @@ mod tests {
         refuse(&[tag("3")], None, "the tag 3 has no full name");
         refuse(&[full("a"), Name::None], None, "docker.io/library/a:latest (sha256:");
         refuse(&[tag("3"), tag("4")], Some("x:1"), "several images");
-        refuse(&[full("a")], Some("x"), "there is none without a name");
         refuse(&[full("x:1"), Name::None], Some("x:1"), "several images");
     }
 }

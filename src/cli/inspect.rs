@@ -1,18 +1,24 @@
+use std::io::Read;
+
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use windlass::endpoint::Source;
-use windlass::error::Error;
+use windlass::error::{Context as _, Error};
 use windlass::image::{
-    Config, Descriptor, Digest, Document, ImageManifest, Manifest, MediaType, Platform,
+    Config, Descriptor, Digest, Document, ImageManifest, MANIFEST_LIMIT, Manifest, MediaType,
+    Platform,
 };
-use windlass::store::Store;
+use windlass::stream::Verify;
+use windlass::transfer::Platforms;
 
 use crate::cli::answer::Image;
+use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
 use crate::cli::options::Group;
 use crate::cli::place::{self, Place};
-use crate::cli::{Command, Context, ends, human};
+use crate::cli::start::{Found, Start};
+use crate::cli::{Command, Context, human};
 
 /// Show an image: its manifest, its config and its layers.
 #[derive(FromArgs, ArgsInfo)]
@@ -30,7 +36,7 @@ pub(crate) struct Inspect {
     config: bool,
 
     /// the name or digest of an image in the store; docker://NAME is pulled into it first;
-    /// oci:DIR[:NAME] is one in an OCI image layout
+    /// archive:FILE[:NAME] is one in an archive, oci:DIR[:NAME] one in an OCI image layout
     #[argh(positional, arg_name = "IMAGE")]
     image: String,
 }
@@ -52,10 +58,16 @@ impl Command for Inspect {
             _ => return Err(Failure::usage("--platform: expected one, got several")),
         };
         let place = Place::parse(&self.image, place::IMAGE).map_err(Failure::usage)?;
-        let (store, entry) = ends::image(context, &place)?;
-        let mut manifest = store.manifest(&entry.descriptor)?;
+        let start = Start::local(context, &place)?;
+        let found = start.image()?;
+        let source = start.source()?;
+        let content = Content(source.get());
+        let Some(root) = found.descriptor() else {
+            return Err(Error::content(format!("{place} is not here")).into());
+        };
+        let mut manifest = content.manifest(root)?;
         if let Some(wanted) = wanted {
-            manifest = choose(&store, &manifest, entry.descriptor.platform.as_ref(), wanted)?;
+            manifest = choose(&content, &manifest, root.platform.as_ref(), wanted)?;
         }
         if self.raw {
             return Ok(context.output.answer_exactly(manifest.bytes())?);
@@ -63,44 +75,95 @@ impl Command for Inspect {
         if self.config {
             let host = Platform::host();
             if let Document::Index(_) = manifest.document() {
-                manifest = choose(&store, &manifest, None, &host)?;
+                manifest = choose(&content, &manifest, None, &host)?;
             }
             let Document::Image(image) = manifest.document() else {
                 return Err(Error::content("the index leads to an index").into());
             };
-            return Ok(context.output.answer_exactly(&store.read(&image.config)?)?);
+            return Ok(context.output.answer_exactly(&content.read(&image.config)?)?);
         }
-        let image = Image::stored(&store, &entry)?;
+        let image = match start.entry(&found) {
+            Some((store, entry)) => Image::stored(store, &entry)?,
+            None => planned(context, &content, &found)?,
+        };
         if context.output.is_json() {
-            return Ok(context.output.answer_json(&object(&store, &image, &manifest)?)?);
+            return Ok(context.output.answer_json(&object(&content, &image, &manifest)?)?);
         }
-        Ok(context.output.answer(&text(&store, &image, &manifest)?)?)
+        Ok(context.output.answer(&text(&content, &image, &manifest)?)?)
     }
+}
+
+/// What is small in a place, verified.
+struct Content<'s>(&'s dyn Source);
+
+impl Content<'_> {
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, Error> {
+        self.0.manifest(descriptor)
+    }
+
+    fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+        let reading = || format!("reading {}", descriptor.digest);
+        if descriptor.size > MANIFEST_LIMIT {
+            let message =
+                format!("expected at most {MANIFEST_LIMIT} bytes, got {}", descriptor.size);
+            return Err(Error::content(message)).context(reading);
+        }
+        let mut bytes = Vec::new();
+        let content = self.0.open(descriptor, 0).context(reading)?;
+        Verify::new(content, descriptor).read_to_end(&mut bytes).context(reading)?;
+        Ok(bytes)
+    }
+
+    fn config(&self, descriptor: &Descriptor) -> Result<Config, Error> {
+        Config::from_slice(&self.read(descriptor)?)
+            .map_err(|error| Error::content(format!("malformed config: {error}")))
+            .context(|| format!("reading config {}", descriptor.digest))
+    }
+}
+
+/// What is said of an image where nothing is noted of it.
+fn planned(context: &Context, content: &Content<'_>, found: &Found) -> Result<Image, Failure> {
+    let ends = Ends::new(context, [])?;
+    let name = found.name.clone().unwrap_or_default();
+    let plan = found.plan(&ends.transfer(content.0, &()), &name, &Platforms::All)?;
+    let config = plan.manifests().iter().find_map(|manifest| match manifest.document() {
+        Document::Image(image) => Some(config_of(content, image)),
+        Document::Index(_) => None,
+    });
+    let config = config.transpose()?.flatten();
+    let mut image = Image::planned(name, &plan);
+    image.name.clone_from(&found.name);
+    if image.platform.is_none() && image.platforms.is_empty() {
+        let platform = config.as_ref().and_then(|config| config.platform());
+        image.platform = platform.as_ref().map(Platform::to_string);
+    }
+    image.created = config.and_then(|config| config.created);
+    Ok(image)
 }
 
 /// The image for `wanted`, of those that `manifest` leads to; `known` is for which it is itself,
 /// if that was said.
 fn choose(
-    store: &Store,
+    content: &Content<'_>,
     manifest: &Manifest,
     known: Option<&Platform>,
     wanted: &Platform,
 ) -> Result<Manifest, Error> {
     let mut there = Vec::new();
     let root = Descriptor { platform: known.cloned(), ..manifest.descriptor() };
-    collect(store, &root, 0, &mut there)?;
+    collect(content, &root, 0, &mut there)?;
     let distance = |(platform, _): &&(Platform, Descriptor)| wanted.distance(platform);
     let fitting = there.iter().filter(|candidate| distance(candidate).is_some());
     if let Some((_, chosen)) = fitting.min_by_key(distance) {
-        return store.manifest(chosen);
+        return content.manifest(chosen);
     }
     let names: Vec<String> = there.iter().map(|(platform, _)| platform.to_string()).collect();
     let names = if names.is_empty() { "none".into() } else { names.join(", ") };
-    Err(Error::not_found(format!("no image for {wanted} in the store: there are {names}")))
+    Err(Error::not_found(format!("no image for {wanted}: there are {names}")))
 }
 
 fn collect(
-    store: &Store,
+    content: &Content<'_>,
     descriptor: &Descriptor,
     depth: u32,
     there: &mut Vec<(Platform, Descriptor)>,
@@ -115,15 +178,15 @@ fn collect(
     if !kind.is_manifest() && !kind.as_str().is_empty() {
         return Ok(()); // An index may list anything.
     }
-    let manifest = store.manifest(descriptor)?;
+    let manifest = content.manifest(descriptor)?;
     match manifest.document() {
         Document::Index(index) => {
-            index.manifests.iter().try_for_each(|child| collect(store, child, depth + 1, there))
+            index.manifests.iter().try_for_each(|child| collect(content, child, depth + 1, there))
         }
         Document::Image(image) => {
             let platform = match &descriptor.platform {
                 Some(platform) => Some(platform.clone()),
-                None => config_of(store, image)?.and_then(|config| config.platform()),
+                None => config_of(content, image)?.and_then(|config| config.platform()),
             };
             there.extend(platform.map(|platform| (platform, descriptor.clone())));
             Ok(())
@@ -132,9 +195,9 @@ fn collect(
 }
 
 /// The config, if the manifest is one of an image and not of an artifact.
-fn config_of(store: &Store, image: &ImageManifest) -> Result<Option<Config>, Error> {
+fn config_of(content: &Content<'_>, image: &ImageManifest) -> Result<Option<Config>, Error> {
     match image.config.media_type.is_config() {
-        true => store.config(&image.config).map(Some),
+        true => content.config(&image.config).map(Some),
         false => Ok(None),
     }
 }
@@ -174,7 +237,7 @@ impl Part<'_> {
 }
 
 fn object<'a>(
-    store: &Store,
+    content: &Content<'_>,
     image: &'a Image,
     manifest: &'a Manifest,
 ) -> Result<Object<'a>, Error> {
@@ -188,14 +251,14 @@ fn object<'a>(
         Document::Image(image) => {
             layers = Some(image.layers.iter().map(Part::of).collect());
             if image.config.media_type.is_config() {
-                config = Some(raw(&store.read(&image.config)?)?);
+                config = Some(raw(&content.read(&image.config)?)?);
             }
         }
     }
     Ok(Object { image, manifest: manifest_as_it_is, config, manifests, layers })
 }
 
-fn text(store: &Store, image: &Image, manifest: &Manifest) -> Result<String, Error> {
+fn text(content: &Content<'_>, image: &Image, manifest: &Manifest) -> Result<String, Error> {
     let mut lines = vec![
         field("Name", image.name.as_deref().unwrap_or("<none>")),
         field("Digest", &image.digest.to_string()),
@@ -218,7 +281,7 @@ fn text(store: &Store, image: &Image, manifest: &Manifest) -> Result<String, Err
         }
         Document::Image(manifest) => {
             lines.push(field("Config", &manifest.config.digest.to_string()));
-            if let Some(config) = config_of(store, manifest)? {
+            if let Some(config) = config_of(content, manifest)? {
                 lines.extend(runtime(&config));
             }
             lines.push("Layers:".into());

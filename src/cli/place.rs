@@ -13,6 +13,8 @@ pub(crate) enum Place {
     Registry(Reference),
     /// In the store; without a name, all that has one.
     Store(Option<String>),
+    /// In an archive; without a name, all that is there.
+    Archive(PathBuf, Option<String>),
     /// In the image layout in a folder; without a name, all that is there.
     Layout(PathBuf, Option<String>),
 }
@@ -22,6 +24,7 @@ pub(crate) enum Place {
 pub(crate) enum Form {
     Registry,
     Store,
+    Archive,
     Layout,
 }
 
@@ -34,19 +37,34 @@ pub(crate) struct Takes {
 }
 
 /// What is read from by a command that works on the store: there a plain name is.
-pub(crate) const IMAGE: Takes =
-    Takes { forms: &[Form::Store, Form::Registry, Form::Layout], plain: Some(Form::Store) };
+pub(crate) const IMAGE: Takes = Takes {
+    forms: &[Form::Store, Form::Registry, Form::Archive, Form::Layout],
+    plain: Some(Form::Store),
+};
 
 /// What `copy` reads from.
-pub(crate) const FROM: Takes =
-    Takes { forms: &[Form::Registry, Form::Store, Form::Layout], plain: Some(Form::Registry) };
+pub(crate) const FROM: Takes = Takes {
+    forms: &[Form::Registry, Form::Store, Form::Archive, Form::Layout],
+    plain: Some(Form::Registry),
+};
 
 /// What `copy` writes to.
-pub(crate) const TO: Takes = Takes { forms: &[Form::Store, Form::Layout], plain: None };
+pub(crate) const TO: Takes =
+    Takes { forms: &[Form::Store, Form::Archive, Form::Layout], plain: None };
+
+/// What `export` writes to.
+pub(crate) const FILE: Takes =
+    Takes { forms: &[Form::Archive, Form::Layout], plain: Some(Form::Archive) };
 
 /// What texts of a form begin with. The others are skopeo's.
-const PREFIXES: &[(&str, Form)] =
-    &[(REGISTRY, Form::Registry), (STORE, Form::Store), ("oci:", Form::Layout)];
+const PREFIXES: &[(&str, Form)] = &[
+    (REGISTRY, Form::Registry),
+    (STORE, Form::Store),
+    ("archive:", Form::Archive),
+    ("docker-archive:", Form::Archive),
+    ("oci-archive:", Form::Archive),
+    ("oci:", Form::Layout),
+];
 
 const REGISTRY: &str = "docker://";
 const STORE: &str = "store:";
@@ -66,6 +84,7 @@ impl Form {
         match self {
             Form::Registry => "docker://NAME",
             Form::Store => "store:NAME",
+            Form::Archive => "archive:FILE[:NAME]",
             Form::Layout => "oci:DIR[:NAME]",
         }
     }
@@ -101,7 +120,9 @@ impl Place {
                 .map(Place::Registry)
                 .map_err(|error: windlass::reference::ParseReferenceError| error.to_string()),
             Form::Store => Ok(Place::Store(Some(rest.to_owned()).filter(|it| !it.is_empty()))),
-            Form::Layout => {
+            // All of it is a path where nothing says that a name may follow.
+            Form::Archive if prefixed.is_none() => Ok(Place::Archive(rest.into(), None)),
+            Form::Archive | Form::Layout => {
                 let (path, name) = split(rest, exists);
                 if path.is_empty() {
                     return Err(refused("the path is empty: "));
@@ -109,7 +130,11 @@ impl Place {
                 if name == Some("") {
                     return Err(refused("the name is empty: "));
                 }
-                Ok(Place::Layout(path.into(), name.map(str::to_owned)))
+                let (path, name) = (path.into(), name.map(str::to_owned));
+                match form {
+                    Form::Archive => Ok(Place::Archive(path, name)),
+                    _ => Ok(Place::Layout(path, name)),
+                }
             }
         }
     }
@@ -119,6 +144,7 @@ impl Place {
         let whole = match self {
             Place::Registry(_) => self.clone(),
             Place::Store(_) => Place::Store(None),
+            Place::Archive(path, _) => Place::Archive(path.clone(), None),
             Place::Layout(path, _) => Place::Layout(path.clone(), None),
         };
         whole.to_string()
@@ -128,7 +154,9 @@ impl Place {
     pub(crate) fn name(&self) -> Option<&str> {
         match self {
             Place::Registry(_) => None,
-            Place::Store(name) | Place::Layout(_, name) => name.as_deref(),
+            Place::Store(name) | Place::Archive(_, name) | Place::Layout(_, name) => {
+                name.as_deref()
+            }
         }
     }
 }
@@ -139,6 +167,8 @@ impl fmt::Display for Place {
         match self {
             Place::Registry(reference) => write!(f, "{reference}"),
             Place::Store(name) => write!(f, "store:{}", name.as_deref().unwrap_or_default()),
+            Place::Archive(path, None) => write!(f, "archive:{}", path.display()),
+            Place::Archive(path, Some(name)) => write!(f, "archive:{}:{name}", path.display()),
             Place::Layout(path, None) => write!(f, "oci:{}", path.display()),
             Place::Layout(path, Some(name)) => write!(f, "oci:{}:{name}", path.display()),
         }
@@ -208,8 +238,24 @@ mod tests {
     }
 
     #[test]
+    fn archives_have_three_prefixes_and_one_meaning() {
+        check("archive:a.tar", FROM, "archive:a.tar");
+        check("docker-archive:a.tar:b:1", IMAGE, "archive:a.tar:b:1");
+        check("oci-archive:a.tar:b", TO, "archive:a.tar:b");
+        check("a:b.tar", FILE, "archive:a:b.tar");
+        check("-", FILE, "archive:-");
+        check("archive:a.tar:b", FILE, "archive:a.tar:b");
+        check("oci:d:b", FILE, "oci:d:b");
+        refuse(
+            "store:a",
+            FILE,
+            "invalid place `store:a`: expected archive:FILE[:NAME] or oci:DIR[:NAME]",
+        );
+    }
+
+    #[test]
     fn place_that_is_not_taken_is_refused_with_those_that_are() {
-        const EXPECTED: &str = "expected store:NAME or oci:DIR[:NAME]";
+        const EXPECTED: &str = "expected store:NAME, archive:FILE[:NAME] or oci:DIR[:NAME]";
         refuse("docker://a", TO, &format!("invalid place `docker://a`: {EXPECTED}"));
         refuse("a", TO, &format!("invalid place `a`: {EXPECTED}"));
         refuse("", TO, &format!("invalid place ``: {EXPECTED}"));

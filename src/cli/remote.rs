@@ -37,16 +37,16 @@ impl<'a> Registries<'a> {
         if connection.creds_stdin {
             let mut hosts = hosts.iter();
             let host = match (hosts.next(), hosts.next()) {
-                (Some(host), None) => host,
-                (first, _) => {
-                    let got = if first.is_some() { "several" } else { "none" };
-                    let message =
-                        format!("--creds-stdin: expected images of one registry, got {got}");
+                (host, None) => host,
+                (_, Some(_)) => {
+                    let message = "--creds-stdin: expected images of one registry, got several";
                     return Err(Failure::usage(message)
                         .help("a login is for one registry: ask each in a run of its own"));
                 }
             };
-            credentials = credentials.with(host, read_login(io::stdin().lock())?);
+            if let Some(host) = host {
+                credentials = credentials.with(host, read_login(io::stdin().lock())?);
+            }
         }
         let client = connection.cert_file.clone().zip(connection.key_file.clone());
         let options = Options {

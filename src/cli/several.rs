@@ -31,18 +31,30 @@ impl<'a> Several<'a> {
         outcome: Result<Digest, Failure>,
         only: bool,
     ) -> Result<(), Failure> {
-        match outcome {
-            Ok(digest) => self.digests.push(digest),
-            Err(failure) => {
-                let goes_on = self.context.settings.keep_going && !only;
-                if !goes_on || self.context.interrupt.is_interrupted() {
-                    return Err(failure);
-                }
-                self.failed += 1;
-                self.context.output.failure(&failure, failure.code());
-            }
+        if let Some(digest) = self.pass(outcome, only)? {
+            self.digests.push(digest);
         }
         Ok(())
+    }
+
+    /// The same of what must be before there is one; nothing comes back if it failed and the run
+    /// goes on.
+    pub(crate) fn pass<T>(
+        &mut self,
+        outcome: Result<T, Failure>,
+        only: bool,
+    ) -> Result<Option<T>, Failure> {
+        let failure = match outcome {
+            Ok(passed) => return Ok(Some(passed)),
+            Err(failure) => failure,
+        };
+        let goes_on = self.context.settings.keep_going && !only;
+        if !goes_on || self.context.interrupt.is_interrupted() {
+            return Err(failure);
+        }
+        self.failed += 1;
+        self.context.output.failure(&failure, failure.code());
+        Ok(None)
     }
 
     /// Writes the file of digests, and says how it ended.

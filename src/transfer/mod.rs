@@ -75,10 +75,15 @@ impl Transfer<'_> {
     }
 
     /// The same of what `root` leads to in the source, for an image that is known by more or less
-    /// than a reference; `image` is what it is called when something is told of it.
+    /// than a reference; `image` is what it is called when something is told of it. What `root` says
+    /// it is for is kept.
     pub fn plan_of(&self, image: &str, root: &Descriptor, platforms: &Platforms) -> Result<Plan> {
-        let root = self.retrying(image, || self.source.manifest(root))?;
-        self.plan_from(image, root, platforms)
+        let manifest = self.retrying(image, || self.source.manifest(root))?;
+        let mut plan = self.plan_from(image, manifest, platforms)?;
+        if plan.target.digest == root.digest && plan.target.platform.is_none() {
+            plan.target.platform.clone_from(&root.platform);
+        }
+        Ok(plan)
     }
 
     fn plan_from(&self, image: &str, root: Manifest, platforms: &Platforms) -> Result<Plan> {

@@ -110,7 +110,7 @@ fn image_without_a_full_name_must_get_one_first() {
     windlass.scratch.write("store/index.json", theirs);
     for args in [&["export", "-o", "a.tar", "theirs"][..], &["export", "-o", "a.tar", "--all"]] {
         let output = windlass.run(args).exits(2);
-        output.says("expected a full name for sha256:").says("windlass tag");
+        output.says("has no full name").says("say how to name it: archive:a.tar:NAME");
     }
     windlass.run(&["tag", "theirs", "ours:1"]).success();
     exported(&windlass, &["ours:1"]).holds(&image);

@@ -22,8 +22,14 @@ fn reader_that_goes_away_and_a_full_disk_are_exit_8() {
     drop(reader);
     let full = File::options().write(true).open("/dev/full").unwrap();
     for (output, says) in [
-        (piped(&windlass, writer), "windlass: exporting: writing stdout: broken pipe\n"),
-        (piped(&windlass, full), "windlass: exporting: writing stdout: no space left on device\n"),
+        (
+            piped(&windlass, writer),
+            "windlass: exporting docker.io/library/box:1: writing stdout: broken pipe\n",
+        ),
+        (
+            piped(&windlass, full),
+            "windlass: exporting docker.io/library/box:1: writing stdout: no space left on device\n",
+        ),
     ] {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(8), "{stderr}");

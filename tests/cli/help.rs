@@ -2,9 +2,9 @@ use std::path::{Path, PathBuf};
 
 use crate::support::Windlass;
 
-const COMMANDS: [&str; 13] = [
-    "pull", "copy", "export", "list", "inspect", "tag", "remove", "gc", "df", "verify", "digest",
-    "manifest", "tags",
+const COMMANDS: [&str; 14] = [
+    "pull", "copy", "export", "import", "list", "inspect", "tag", "remove", "gc", "df", "verify",
+    "digest", "manifest", "tags",
 ];
 
 /// Whether `make golden` runs this, which writes what others compare.

@@ -1,6 +1,7 @@
 //! The binary as its users see it: stdout, stderr, exit codes.
 
 mod ask;
+mod carry;
 mod copy;
 mod errors;
 mod help;

@@ -15,6 +15,7 @@
 mod archive;
 mod credentials;
 mod fixture;
+mod import;
 mod loaders;
 mod nginx;
 mod places;
@@ -25,6 +26,10 @@ mod registry;
 mod resume;
 mod shared;
 mod static_binary;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "little of it is needed beside real programs")]
+mod support;
+mod tars;
 mod tls;
 mod tool;
 mod windlass;

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::catalogue::{Catalogue, Listed, Name, Watch};
 use super::contents::Contents;
@@ -131,6 +131,16 @@ fn config_digest(name: &[u8], bytes: &[u8]) -> Digest {
     blob_digest(name).unwrap_or_else(|| Digest::of(bytes))
 }
 
+/// A manifest, as it is written for an image that has none: always with the same bytes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    schema_version: u8,
+    media_type: &'static str,
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
 /// The making of a manifest for an image that has none.
 struct Made<'a> {
     contents: &'a Contents<'a>,
@@ -163,12 +173,8 @@ impl Made<'_> {
         for (layer, diff_id) in std::iter::zip(&saved.layers, parsed.diff_ids()) {
             layers.push(self.layer(layer, *diff_id)?);
         }
-        let document = serde_json::json!({
-            "schemaVersion": 2,
-            "mediaType": MediaType::OCI_MANIFEST,
-            "config": config,
-            "layers": layers,
-        });
+        let document =
+            Document { schema_version: 2, media_type: MediaType::OCI_MANIFEST, config, layers };
         let bytes = serde_json::to_vec(&document)
             .map_err(|error| Error::new(ErrorKind::Other(error.to_string())))?;
         Ok(Manifest::parse(bytes, Algorithm::Sha256, None)?)

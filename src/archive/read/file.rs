@@ -3,7 +3,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use super::contents::{Contents, Holder};
-use super::members::{Entry, Held, Members, Place, clean, link_target};
+use super::members::{Entry, Held, LinkKind, Members, Place, clean, link_target};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::stream::compression::Compression;
 use crate::stream::tar::{Kind, Member, Reader};
@@ -53,9 +53,8 @@ pub(super) fn insert(members: &mut Members, member: &Member, content: Entry) -> 
     let entry = match member.kind {
         Kind::Folder => return Ok(()),
         Kind::File => content,
-        Kind::SymbolicLink => Entry::Link(link_target(&name, &member.link)?),
-        // A hard link names a member from the start of the archive.
-        Kind::HardLink => Entry::Link(link_target(b"", &member.link)?),
+        Kind::SymbolicLink => Entry::Link(link_target(&name, &member.link, LinkKind::Symbolic)?),
+        Kind::HardLink => Entry::Link(link_target(&name, &member.link, LinkKind::Hard)?),
         _ => Entry::Other,
     };
     members.insert(name, entry)

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::members::{Entry, Held, Members, Place, link_target};
+use super::members::{Entry, Held, LinkKind, Members, Place, link_target};
 use crate::error::{Context, Error, Result};
 
 /// How deep a file of an image may lie: `blobs/sha256/HEX` is the deepest that tools write.
@@ -40,7 +40,7 @@ pub(super) fn members(folder: &Path) -> Result<Members> {
             }
             let found = if kind.is_symlink() {
                 let target = fs::read_link(entry.path()).context(reading)?;
-                Entry::Link(link_target(&name, target.as_os_str().as_bytes())?)
+                Entry::Link(link_target(&name, target.as_os_str().as_bytes(), LinkKind::Symbolic)?)
             } else if kind.is_file() {
                 let size = entry.metadata().context(reading)?.len();
                 Entry::File(Held { size, place: Place::InFolder })

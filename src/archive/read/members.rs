@@ -170,12 +170,21 @@ pub(super) fn clean(name: &[u8]) -> Result<Vec<u8>> {
     Ok(parts.join(&b'/'))
 }
 
-/// The clean name that a symbolic link of the clean name `member` to `target` leads to.
+/// From where the target of a link is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkKind {
+    /// From the folder of the link.
+    Symbolic,
+    /// From the start of the archive.
+    Hard,
+}
+
+/// The clean name that a link of the clean name `member` to `target` leads to.
 ///
 /// # Errors
 ///
 /// When that is not in the archive.
-pub(super) fn link_target(member: &[u8], target: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn link_target(member: &[u8], target: &[u8], kind: LinkKind) -> Result<Vec<u8>> {
     let out = || {
         let message = format!("its link to `{}` leads out of the archive", shown(target));
         Err(Error::content(message)).context(|| reading_member(member))
@@ -183,7 +192,10 @@ pub(super) fn link_target(member: &[u8], target: &[u8]) -> Result<Vec<u8>> {
     if target.is_empty() || target[0] == b'/' {
         return out();
     }
-    let mut parts: Vec<&[u8]> = member.split(|byte| *byte == b'/').collect();
+    let mut parts: Vec<&[u8]> = match kind {
+        LinkKind::Hard => Vec::new(),
+        LinkKind::Symbolic => member.split(|byte| *byte == b'/').collect(),
+    };
     parts.pop();
     for part in target.split(|byte| *byte == b'/') {
         match part {
@@ -233,10 +245,15 @@ mod tests {
 
     #[test]
     fn link_stays_in_the_archive_or_is_refused() {
-        let check = |member: &str, target: &str, expected: Option<&str>| {
-            let got = link_target(member.as_bytes(), target.as_bytes()).ok();
+        let check_as = |kind, member: &str, target: &str, expected: Option<&str>| {
+            let got = link_target(member.as_bytes(), target.as_bytes(), kind).ok();
             assert_eq!(got, expected.map(|it| it.as_bytes().to_vec()), "{member} -> {target}");
         };
+        let check = |member: &str, target: &str, expected| {
+            check_as(LinkKind::Symbolic, member, target, expected);
+        };
+        check_as(LinkKind::Hard, "a/b", "./c//d", Some("c/d"));
+        check_as(LinkKind::Hard, "a/b", "../c", None);
         check("a/layer.tar", "../b/layer.tar", Some("b/layer.tar"));
         check("a/layer.tar", "./x//y", Some("a/x/y"));
         check("layer.tar", "b", Some("b"));

@@ -59,7 +59,8 @@ impl<'a> Story<'a> {
         self.done();
     }
 
-    fn owner(&self, blob: &Descriptor) -> usize {
+    /// Which of the images that is.
+    pub(crate) fn owner(&self, blob: &Descriptor) -> usize {
         self.owners.get(&blob.digest).copied().unwrap_or(0)
     }
 

@@ -86,7 +86,11 @@ impl Block {
         number::field(&self.0[MTIME]).ok_or("malformed time")
     }
 
+    /// Major and minor number, which the oldest form has no fields for.
     pub(super) fn device(&self) -> Result<(u32, u32), &'static str> {
+        if !self.0[MAGIC].starts_with(b"ustar") {
+            return Ok((0, 0));
+        }
         let number = |field: Range<usize>| u32::try_from(number::field(&self.0[field])?).ok();
         number(MAJOR).zip(number(MINOR)).ok_or("malformed device number")
     }

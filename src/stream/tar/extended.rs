@@ -68,17 +68,17 @@ impl Extended {
     }
 }
 
-/// What a member is. Files whose name ends in a slash are folders: the oldest form has no other,
-/// and GNU tar sees it so in all forms.
+/// What a member is. The oldest form has no type for folders, but a slash at the end of the name.
 fn kind(type_flag: u8, path: &[u8], size: u64) -> Result<Kind, &'static str> {
     match type_flag {
-        0 | b'0' | b'7' if !path.ends_with(b"/") => Ok(Kind::File),
-        0 | b'0' | b'7' if size > 0 => Err("a folder with content"),
-        0 | b'0' | b'7' | b'5' => Ok(Kind::Folder),
+        0 if path.ends_with(b"/") && size > 0 => Err("a folder with content"),
+        0 if path.ends_with(b"/") => Ok(Kind::Folder),
+        0 | b'0' | b'7' => Ok(Kind::File),
         b'1' => Ok(Kind::HardLink),
         b'2' => Ok(Kind::SymbolicLink),
         b'3' => Ok(Kind::CharacterDevice),
         b'4' => Ok(Kind::BlockDevice),
+        b'5' => Ok(Kind::Folder),
         b'6' => Ok(Kind::Fifo),
         b'S' => Err("a sparse file"),
         _ => Err("a type of member that is not known"),

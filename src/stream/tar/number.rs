@@ -2,7 +2,8 @@ use super::Time;
 
 /// The number in a field of a header: octal digits between spaces, up to the end or a NUL, or,
 /// after a byte 0x80 or 0xff, two's complement in base 256. A blank field is 0, as for Go and
-/// Python. `None` for all else, and for what has no place in an `i64`.
+/// Python. `None` for all else, for what has no place in an `i64`, and where something stands
+/// after a NUL that has no digit before it: some read that and others do not.
 pub(super) fn field(field: &[u8]) -> Option<i64> {
     match field.split_first()? {
         (0x80, rest) => base_256(0, rest),
@@ -12,8 +13,12 @@ pub(super) fn field(field: &[u8]) -> Option<i64> {
 }
 
 fn octal(field: &[u8]) -> Option<i64> {
-    let text = field.split(|&byte| byte == 0).next()?;
-    text.trim_ascii().iter().try_fold(0_i64, |value, digit| match digit {
+    let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
+    let text = field[..end].trim_ascii();
+    if text.is_empty() && field[end..].iter().any(|&byte| byte != 0) {
+        return None;
+    }
+    text.iter().try_fold(0_i64, |value, digit| match digit {
         b'0'..=b'7' => value.checked_mul(8)?.checked_add(i64::from(digit - b'0')),
         _ => None,
     })
@@ -86,8 +91,21 @@ mod tests {
 
     #[test]
     fn fields_that_are_no_numbers_are_refused() {
-        let bad: [&[u8]; 11] =
-            [b"", b"8", b"-1", b"+1", b"0x1", b"0o17", b"1_0", b"1 2", b"1\n2", b"\x81\0\0", b"a"];
+        let bad: [&[u8]; 13] = [
+            b"",
+            b"8",
+            b"-1",
+            b"+1",
+            b"0x1",
+            b"0o17",
+            b"1_0",
+            b"1 2",
+            b"1\n2",
+            b"\x81\0\0",
+            b"a",
+            b"\x00000007",
+            b"  \x00007",
+        ];
         for text in bad {
             assert_eq!(field(text), None, "{}", text.escape_ascii());
         }

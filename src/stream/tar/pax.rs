@@ -77,7 +77,7 @@ fn record(records: &[u8]) -> Option<Record<'_>> {
     let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = record.iter().position(|&byte| byte == b'=')?;
     let (key, value) = (&record[..equals], &record[equals + 1..]);
-    (!key.is_empty()).then_some(Record { key, value, after })
+    (!key.is_empty() && !key.contains(&0)).then_some(Record { key, value, after })
 }
 
 /// A value that is a name: no NUL can be in it.
@@ -142,8 +142,9 @@ mod tests {
 
     #[test]
     fn malformed_records_are_refused() {
-        let bad: [&[u8]; 14] = [
+        let bad: [&[u8]; 15] = [
             b"x",
+            b"8 a\0b=c\n",
             b" a=b\n",
             b"6 a=b",
             b"6 a=b\n\0",

@@ -140,9 +140,8 @@ impl<R: Read> Reader<R> {
                     return Err(self.in_header(at, error));
                 }
                 // The first of the end blocks, or nothing any more.
-                let second = if self.offset > at { self.block() } else { Ok(None) };
-                let second = second.map_err(|error| self.in_header(at, error))?;
-                let is_marked = second.is_some_and(|block| block.is_zero());
+                let is_marked = self.offset > at
+                    && self.is_marked().context(|| "reading the end of the archive")?;
                 self.state = State::Ended { is_marked };
                 return Ok(None);
             };
@@ -155,6 +154,14 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// Whether a second block of zeros follows the first. What else does is no member either.
+    fn is_marked(&mut self) -> Result<bool> {
+        let mut second = Vec::with_capacity(SIZE);
+        (&mut self.inner).take(SIZE as u64).read_to_end(&mut second)?;
+        self.offset += second.len() as u64;
+        Ok(second == [0; SIZE])
+    }
+
     /// Takes over what a header says that is about another, if `block` is one.
     fn extend(&mut self, block: &Block, extended: &mut Extended) -> Result<bool> {
         match block.type_flag() {
@@ -165,6 +172,9 @@ impl<R: Read> Reader<R> {
                 let mut pax = self.global.clone();
                 pax.update(&self.meta(block, PAX_LIMIT)?).map_err(Error::content)?;
                 extended.pax = Some(pax);
+            }
+            b'g' if !extended.is_empty() => {
+                return Err(Error::content("it stands between another and its member"));
             }
             b'g' => {
                 let records = self.meta(block, PAX_LIMIT)?;
@@ -228,7 +238,7 @@ impl<R: Read> Reader<R> {
     fn meta(&mut self, block: &Block, limit: u64) -> Result<Vec<u8>> {
         let size = block.size().map_err(Error::content)?;
         if size > limit {
-            return Err(Error::content(format!("{size} bytes, of which {limit} may be")));
+            return Err(Error::content(format!("expected at most {limit} bytes, got {size}")));
         }
         let padding = padding(size);
         let mut content = Vec::new();
