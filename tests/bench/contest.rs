@@ -96,8 +96,17 @@ impl Contest<'_> {
         .join("\n")
     }
 
+    /// Something in the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn run(&self, program: &Path, args: &[&str]) -> Cost {
+        Cost::of(program, args, self.folder.path())
+    }
+
     /// Nothing there, and nothing left for the disk to write.
-    fn clean_target(&self) -> PathBuf {
+    pub(crate) fn clean_target(&self) -> PathBuf {
         let target = self.folder.path().join("target");
         if target.is_dir() {
             fs::remove_dir_all(&target).unwrap();

@@ -15,6 +15,7 @@
 mod archive;
 mod credentials;
 mod fixture;
+mod import;
 mod loaders;
 mod nginx;
 mod places;
