@@ -12,6 +12,7 @@
 
 mod contest;
 mod costs;
+mod import;
 mod options;
 mod rows;
 mod server;

@@ -5,16 +5,17 @@ use std::path::Path;
 
 use crate::contest::Contest;
 use crate::costs::{Cost, Side, bytes, in_turn, median};
+use crate::import;
 use crate::support::{Fault, Image, Registry};
 use crate::table::{Line, mebibytes, milliseconds, seconds};
 
-const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// What each connection gives in the throttled rows, in bytes a second.
 const RATE: u64 = 20_000_000;
 
-/// Most memory of any pull, in bytes.
-const MEMORY: f64 = 12.0 * 1048576.0;
+/// Most memory of anything, in bytes.
+pub(crate) const MEMORY: f64 = 12.0 * 1048576.0;
 
 /// Measures some rows of the table.
 type Measure = fn(&Contest<'_>) -> Vec<Line>;
@@ -26,6 +27,8 @@ pub(crate) const GROUPS: &[(&str, Measure)] = &[
     ("small", small),
     ("throttled", throttled),
     ("memory", memory),
+    ("import", import::import),
+    ("import-memory", import::memory),
     ("start", start),
 ];
 
@@ -75,13 +78,13 @@ fn beside_skopeo(contest: &Contest<'_>, what: &str, sizes: &[u64], bounds: Bound
 }
 
 /// The most that a ratio to another program may be.
-struct Bounds {
-    wall: Option<f64>,
-    cpu: Option<f64>,
+pub(crate) struct Bounds {
+    pub(crate) wall: Option<f64>,
+    pub(crate) cpu: Option<f64>,
 }
 
 /// Wall time, CPU time and memory of windlass and another program.
-fn pair(
+pub(crate) fn pair(
     contest: &Contest<'_>,
     what: &str,
     ours: &dyn Fn() -> Cost,
