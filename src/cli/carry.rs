@@ -8,9 +8,11 @@ use windlass::transfer::{Plan, Platforms};
 
 use crate::cli::answer::Image;
 use crate::cli::archive::{Archiving, Target};
-use crate::cli::ends::{Ends, Found, Goal, Start};
+use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
+use crate::cli::goal::Goal;
 use crate::cli::output::Output;
+use crate::cli::start::{Found, Start};
 use crate::cli::{human, progress};
 
 /// An image, and what it will be called.

@@ -5,11 +5,13 @@ use windlass::reference::Repository;
 use windlass::stream::compression::Compression;
 
 use crate::cli::carry::{Carried, Carrying, Item};
-use crate::cli::ends::{End, Ends};
+use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
+use crate::cli::goal::{End, Goal};
 use crate::cli::options::Group;
 use crate::cli::place::{self, Place};
 use crate::cli::several::Several;
+use crate::cli::start::Start;
 use crate::cli::{Command, Context, lists};
 
 /// Bring images from one place to another, with nothing in between. All platforms of an image are
@@ -116,10 +118,10 @@ impl Copying<'_> {
         let copying = |failure: Failure| failure.context(format!("copying {}", pair.from));
         let dry_run = self.ends.context.settings.dry_run;
         let only = self.is_only_pair;
-        let goal = self.ends.goal(&pair.to, dry_run).map_err(copying);
+        let goal = Goal::open(&self.ends, &pair.to, dry_run).map_err(copying);
         let Some(goal) = self.several.pass(goal, only)? else { return Ok(()) };
         let intake = goal.intake().filter(|_| !dry_run);
-        let start = self.ends.start(&pair.from, intake).map_err(copying);
+        let start = Start::open(&mut self.ends, &pair.from, intake).map_err(copying);
         let Some(start) = self.several.pass(start, only)? else { return Ok(()) };
         let images = start.images().and_then(|images| goal.name_all(images)).map_err(copying);
         let Some(images) = self.several.pass(images, only)? else { return Ok(()) };

@@ -4,11 +4,13 @@ use argh::{ArgsInfo, FromArgs};
 use windlass::stream::compression::Compression;
 
 use crate::cli::carry::{Carried, Carrying, Item};
-use crate::cli::ends::{End, Ends, Found, Start};
+use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
+use crate::cli::goal::{End, Goal};
 use crate::cli::lists::DigestFile;
 use crate::cli::options::Group;
 use crate::cli::place::{self, Place};
+use crate::cli::start::{Found, Start};
 use crate::cli::values::CompressedBy;
 use crate::cli::{Command, Context};
 
@@ -57,7 +59,7 @@ impl Command for Export {
         let to = self.to()?;
         let from = self.from()?;
         let ends = Ends::new(context, [])?;
-        let goal = ends.goal(&to, self.dry_run)?;
+        let goal = Goal::open(&ends, &to, self.dry_run)?;
         let digest_file = match &self.digestfile {
             Some(path) if !self.dry_run => Some(DigestFile::create(path)?),
             _ => None,

@@ -221,14 +221,10 @@ fn called<'a>(
         called.push((reference, image));
     }
     let has_full_name = |image: &Listed| matches!(image.name, Name::Full(_));
-    match wanted {
-        Some(_) if images.iter().all(has_full_name) => {
-            let message =
-                format!("--name: there is none without a name; there are {}", list(images));
-            Err(Failure::usage(message).help("`windlass tag` gives an image another name"))
-        }
-        _ => Ok(called),
+    if wanted.is_some() && images.iter().all(has_full_name) {
+        log::warn!("--name names nothing: every image has a name; there are {}", list(images));
     }
+    Ok(called)
 }
 
 /// What is in an archive, as far as it can be shown.
@@ -299,6 +295,7 @@ mod tests {
             &["docker.io/library/a:1", "docker.io/library/b:latest"],
         );
         check(&[tag("3"), tag("4")], Some("h.io/x"), &["h.io/x:3", "h.io/x:4"]);
+        check(&[full("a")], Some("x"), &["docker.io/library/a:latest"]);
         check(&[tag("3")], Some("localhost:5000/x"), &["localhost:5000/x:3"]);
     }
 
@@ -307,7 +304,6 @@ mod tests {
         refuse(&[tag("3")], None, "the tag 3 has no full name");
         refuse(&[full("a"), Name::None], None, "docker.io/library/a:latest (sha256:");
         refuse(&[tag("3"), tag("4")], Some("x:1"), "several images");
-        refuse(&[full("a")], Some("x"), "there is none without a name");
         refuse(&[full("x:1"), Name::None], Some("x:1"), "several images");
     }
 }

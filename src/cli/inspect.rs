@@ -13,10 +13,11 @@ use windlass::stream::Verify;
 use windlass::transfer::Platforms;
 
 use crate::cli::answer::Image;
-use crate::cli::ends::{Ends, Found, Start};
+use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
 use crate::cli::options::Group;
 use crate::cli::place::{self, Place};
+use crate::cli::start::{Found, Start};
 use crate::cli::{Command, Context, human};
 
 /// Show an image: its manifest, its config and its layers.

@@ -5,6 +5,7 @@ mod export;
 mod failures;
 mod library;
 mod pipes;
+mod roundtrip;
 
 use std::collections::BTreeMap;
 use std::io::Read;

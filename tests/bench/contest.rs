@@ -48,17 +48,6 @@ impl Contest<'_> {
         cost
     }
 
-    /// Runs a program that leaves nothing behind.
-    pub(crate) fn run(&self, program: &Path, args: &[&str]) -> Cost {
-        self.clean_target();
-        Cost::of(program, args, self.folder.path())
-    }
-
-    /// Where a file may be that is not fetched.
-    pub(crate) fn place(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
     /// Copies from a registry to a new `oci:` folder.
     pub(crate) fn skopeo(&self, name: &str, image: &Image) -> Cost {
         self.skopeo_from(&format!("docker://{name}"), image)
@@ -121,8 +110,17 @@ impl Contest<'_> {
         .join("\n")
     }
 
+    /// Something in the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn run(&self, program: &Path, args: &[&str]) -> Cost {
+        Cost::of(program, args, self.folder.path())
+    }
+
     /// Nothing there, and nothing left for the disk to write.
-    fn clean_target(&self) -> PathBuf {
+    pub(crate) fn clean_target(&self) -> PathBuf {
         let target = self.folder.path().join("target");
         if target.is_dir() {
             fs::remove_dir_all(&target).unwrap();

@@ -79,7 +79,7 @@ fn archive(contest: &Contest<'_>, sizes: &[u64]) -> (Image, PathBuf) {
         builder = builder.layer_random(seed, size * MIB);
     }
     let image = builder.build();
-    let path = contest.place("archive.tar");
+    let path = contest.path("archive.tar");
     let mut file = BufWriter::new(File::create(&path).unwrap());
     let mut descriptor = image.root().descriptor();
     descriptor["annotations"] = json!({ "org.opencontainers.image.ref.name": "h.io/bench:1" });

@@ -1,4 +1,5 @@
-//! What pulling costs, side by side with curl and skopeo: `cargo bench --bench windlass`.
+//! What pulling and exporting cost, side by side with curl, skopeo and openssl:
+//! `cargo bench --bench windlass`.
 //!
 //! A table of the numbers that windlass is to hold, in one run: each program in turn, medians,
 //! and the bound beside each. Debian's docker-registry serves on the loopback interface; where a
@@ -12,6 +13,7 @@
 
 mod contest;
 mod costs;
+mod export;
 mod import;
 mod options;
 mod rows;

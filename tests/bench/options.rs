@@ -9,7 +9,8 @@ use crate::rows;
 /// Measure windlass beside curl and skopeo.
 #[derive(FromArgs)]
 pub(crate) struct Options {
-    /// which rows: gigabyte, layers, small, throttled, memory, start; all if none is named
+    /// which rows: gigabyte, layers, small, throttled, memory, export, export-layers,
+    /// export-memory, start; all if none is named
     #[argh(positional, from_str_fn(group))]
     groups: Vec<String>,
     /// how often each program of a pair runs, 5 if not told; the throttled row takes fewer
@@ -18,7 +19,7 @@ pub(crate) struct Options {
     /// the binary to measure, that of `cargo bench` if not told
     #[argh(option, default = "env!(\"CARGO_BIN_EXE_windlass\").into()")]
     pub(crate) windlass: PathBuf,
-    /// where to put temporary files, 8 GB at most, on a real disk; below `target` if not told
+    /// where to put temporary files, 10 GB at most, on a real disk; below `target` if not told
     #[argh(option, default = "env!(\"CARGO_TARGET_TMPDIR\").into()")]
     pub(crate) scratch: PathBuf,
     /// size of the throttled layer in MiB, 1024 if not told

@@ -63,6 +63,7 @@ fn tar(seed: u64) -> Vec<u8> {
 /// Who takes what windlass refuses, by a part of windlass's reason; and why windlass refuses it.
 const TAKEN: &[(&str, &str, &str)] = &[
     ("", "no member follows", "an extended header at the end is passed over, here it is a cut"),
+    ("", "it stands between", "what a global header between others means is not the same for all"),
     ("", "a second", "of two extended headers one is forgotten, which is not the same for all"),
     ("", "it has two long", "of two names GNU tar takes the PAX one, Python the first"),
     ("", "a type of member that is not known", "shown or taken for a file, here refused"),

@@ -47,7 +47,7 @@ fn headers_that_promise_a_gigabyte_are_refused_unread() {
             assert_eq!(
                 error,
                 format!(
-                    "reading the extended header at offset 1024: {size} bytes, of which {limit} may be"
+                    "reading the extended header at offset 1024: expected at most {limit} bytes, got {size}"
                 )
             );
             assert_eq!(read, 1536);

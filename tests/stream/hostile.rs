@@ -115,6 +115,17 @@ fn headers_that_say_something_twice_are_refused() {
 }
 
 #[test]
+fn global_headers_between_others_and_their_member_are_refused() {
+    for tar in
+        [Tar::new().pax(&[("uid", "1")]), Tar::new().long_name("a"), Tar::new().long_link("a")]
+    {
+        let tar = tar.global(&[("gid", "1")]).file("a", "").end();
+        let what = "it stands between another and its member";
+        refused(&tar, &format!("reading the extended header at offset 1024: {what}"));
+    }
+}
+
+#[test]
 fn headers_about_no_member_are_refused() {
     for tar in
         [Tar::new().pax(&[("uid", "1")]), Tar::new().long_name("a"), Tar::new().long_link("a")]

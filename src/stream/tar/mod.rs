@@ -5,8 +5,8 @@
 //! is refused, or read as most of them read it:
 //!
 //! - The size of a PAX header counts before that of the member's own, and a name in it before the
-//!   one that the member's header has. Two extended headers in a row, two long names, and an
-//!   extended header with no member after it are errors.
+//!   one that the member's header has. Two extended headers in a row, two long names, and a
+//!   global header or nothing where the member should follow, are errors.
 //! - Owner, group and time of a global PAX header hold for all members that follow, unless they
 //!   say something else themselves, as POSIX has it. A name, link target, size or attribute for
 //!   all members is refused.

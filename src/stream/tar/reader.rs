@@ -140,7 +140,8 @@ impl<R: Read> Reader<R> {
                     return Err(self.in_header(at, error));
                 }
                 // The first of the end blocks, or nothing any more.
-                let is_marked = self.offset > at && self.is_marked()?;
+                let is_marked = self.offset > at
+                    && self.is_marked().context(|| "reading the end of the archive")?;
                 self.state = State::Ended { is_marked };
                 return Ok(None);
             };
@@ -171,6 +172,9 @@ impl<R: Read> Reader<R> {
                 let mut pax = self.global.clone();
                 pax.update(&self.meta(block, PAX_LIMIT)?).map_err(Error::content)?;
                 extended.pax = Some(pax);
+            }
+            b'g' if !extended.is_empty() => {
+                return Err(Error::content("it stands between another and its member"));
             }
             b'g' => {
                 let records = self.meta(block, PAX_LIMIT)?;
@@ -234,7 +238,7 @@ impl<R: Read> Reader<R> {
     fn meta(&mut self, block: &Block, limit: u64) -> Result<Vec<u8>> {
         let size = block.size().map_err(Error::content)?;
         if size > limit {
-            return Err(Error::content(format!("{size} bytes, of which {limit} may be")));
+            return Err(Error::content(format!("expected at most {limit} bytes, got {size}")));
         }
         let padding = padding(size);
         let mut content = Vec::new();
