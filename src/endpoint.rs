@@ -51,6 +51,12 @@ pub trait Source: Sync {
         self.open(blob, 0)
     }
 
+    /// Keeps `content` from going away while it is read, until the guard is dropped, as far as
+    /// that is in the place's power.
+    fn hold(&self, _content: &[Digest]) -> Result<Box<dyn Guard>> {
+        Ok(Box::new(()))
+    }
+
     /// Whether it makes sense to ask for several ranges of `blob` at once. Asked again before each.
     fn takes_ranges(&self, blob: &Descriptor) -> bool;
 
@@ -208,6 +214,8 @@ pub trait Unnamed {
     /// Makes it visible under its digest.
     fn commit(self: Box<Self>) -> Result<()>;
 }
+
+impl Guard for () {}
 
 /// The answer to [`Sink::receive`].
 pub enum Receipt {

@@ -31,6 +31,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("env_logger", &["cli/"]),
     ("signal_hook", &["cli/"]),
     ("rustix", &["registry/http/failure.rs", "stream/kernel.rs", "store/", "archive/", "cli/"]),
+    ("nix", &["store/file.rs"]),
     ("sha2", &["image/digest.rs"]),
     ("tar", &["archive/"]),
     ("flate2", &["registry/", "stream/"]),

@@ -41,7 +41,7 @@ pub(crate) struct Import {
 }
 
 impl Command for Import {
-    const GROUPS: &'static [Group] = &[Group::Transfer, Group::Global];
+    const GROUPS: &'static [Group] = &[Group::Platforms, Group::Transfer, Group::Global];
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         let file = if self.file == "-" { "stdin".to_owned() } else { format!("`{}`", self.file) };

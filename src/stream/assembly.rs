@@ -10,7 +10,7 @@ use super::hashing::{Shared, State};
 use super::kernel;
 use super::ranges::Ranges;
 use crate::endpoint::Extent;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result, lacking};
 use crate::image::{Descriptor, Digest};
 
 /// Blobs up to this size are hashed by the thread that writes them: 1 MiB takes half a
@@ -160,16 +160,8 @@ impl Assembly {
 
     /// Says of a write that failed for want of space how much space is wanted.
     fn not_written(&self, error: io::Error) -> Error {
-        let kind = error.kind();
-        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-        let error = if full.contains(&kind) {
-            let lacking = self.size() - self.there(Ranges::len);
-            let message = format!("{error}: room for {lacking} more bytes is needed");
-            io::Error::new(kind, message)
-        } else {
-            error
-        };
-        Error::from(error).context(format!("writing `{}`", self.path().display()))
+        let needed = self.size().saturating_sub(self.there(Ranges::len));
+        Error::from(lacking(error, needed)).context(format!("writing `{}`", self.path().display()))
     }
 }
 

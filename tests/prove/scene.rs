@@ -64,6 +64,9 @@ impl Scene {
         let nearly = self.copy(&whole, "nearly");
         self.must(&nearly, &["remove".into(), self.name.clone()]);
         fs::remove_file(blob(&nearly, &self.image.digest)).unwrap();
+        let begun = self.scratch.join("begun");
+        fs::create_dir_all(begun.join("blobs/sha256")).unwrap();
+        let unsynced = [pull(), vec!["--no-sync".into()]].concat();
         let left = self.copy(&whole, "left");
         self.must(&left, &["remove".into(), self.name.clone()]);
         for name in ["tmp/99-1", "lock/lease/99-2"] {
@@ -106,7 +109,16 @@ impl Scene {
             ["verify", "--repair", "--plain-http", "-j1"].map(Into::into).into();
         vec![
             deed("pull into no store", pull(), &empty, only.clone(), &self.name, false),
+            deed(
+                "pull into folders of a killed run",
+                pull(),
+                &begun,
+                only.clone(),
+                &self.name,
+                false,
+            ),
             deed("pull beside others", pull(), &kept, with(&self.name), &self.name, true),
+            deed("pull --no-sync", unsynced, &kept, with(&self.name), &self.name, false),
             deed(
                 "pull, only the name is missing",
                 pull(),
