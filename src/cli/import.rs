@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::path::Path;
 
 use argh::{ArgsInfo, FromArgs};
@@ -95,12 +96,15 @@ impl Import {
         }
         let planned = || answer::Image::planned(reference.name(), plan);
         if self.dry_run {
-            return Ok(output.answer_json(&planned())?);
+            let digest = plan.target().digest;
+            return Ok(output.answer_json(&answer::Image { digest, ..planned() })?);
         }
         // Who else removed or renamed it meanwhile does not make it untrue that it was imported.
         let entry = store.find(&reference.to_string());
         let image = entry.and_then(|entry| answer::Image::stored(store, &entry));
-        Ok(output.answer_json(&image.unwrap_or_else(|_| planned()))?)
+        let image = image.unwrap_or_else(|_| planned());
+        let digest = plan.target().digest;
+        Ok(output.answer_json(&answer::Image { digest, ..image })?)
     }
 }
 
@@ -198,6 +202,7 @@ fn called<'a>(
     wanted: Option<&Wanted>,
 ) -> Result<Vec<(Reference, &'a Listed)>, Failure> {
     let mut called: Vec<(Reference, &Listed)> = Vec::new();
+    let mut names = HashSet::new();
     for image in images {
         let reference = match (&image.name, wanted) {
             (Name::Full(full), _) => full.clone(),
@@ -209,12 +214,13 @@ fn called<'a>(
                 return Err(Failure::usage(message).help("say how to call it with --name NAME"));
             }
         };
-        if called.iter().any(|(known, _)| known.name() == reference.name()) {
-            let name = reference.name();
+        let name = reference.name();
+        if names.contains(&name) {
             let message =
                 format!("several images would be called {name}; there are {}", list(images));
             return Err(Failure::usage(message));
         }
+        names.insert(name);
         called.push((reference, image));
     }
     let has_full_name = |image: &Listed| matches!(image.name, Name::Full(_));

@@ -81,6 +81,15 @@ impl Scene {
         fs::remove_file(&layer).unwrap();
         fs::write(&layer, bytes).unwrap();
 
+        // Read where it lies, and in one pass.
+        let [plain, compressed] = ["images.tar", "images.tar.gz"].map(|name| {
+            let path = self.scratch.join(name).display().to_string();
+            let how = if name.ends_with("gz") { &["--compress=gzip"][..] } else { &[] };
+            let export = ["export", "-o", &path, &self.name];
+            let args: Vec<String> = export.iter().chain(how).map(|it| (*it).into()).collect();
+            self.must(&whole, &args);
+            vec!["import".to_owned(), path]
+        });
         let with = |name: &str| [&self.kept[..], &[name.to_owned()]].concat();
         let deed =
             |title, args: Vec<String>, template: &Path, names, changed: &str, threads| Deed {
@@ -118,6 +127,8 @@ impl Scene {
                 &self.name,
                 false,
             ),
+            deed("import", plain, &kept, with(&self.name), &self.name, true),
+            deed("import in one pass", compressed, &kept, with(&self.name), &self.name, true),
             deed("tag", tag, &whole, [with(&self.name), vec![new.into()]].concat(), new, false),
             deed("remove", remove, &whole, self.kept.clone(), &self.name, false),
             deed("gc --partials 0", collect, &left, self.kept.clone(), "", false),
