@@ -30,7 +30,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("indicatif", &["cli/progress/", "cli/output.rs"]),
     ("env_logger", &["cli/"]),
     ("signal_hook", &["cli/"]),
-    ("rustix", &["registry/http/failure.rs", "stream/kernel.rs", "store/", "archive/", "cli/"]),
+    ("rustix", &["registry/http/failure.rs", "store/", "archive/", "cli/"]),
     ("nix", &["store/file.rs"]),
     ("sha2", &["image/digest.rs"]),
     ("tar", &["archive/"]),

@@ -96,12 +96,15 @@ impl Import {
         }
         let planned = || answer::Image::planned(reference.name(), plan);
         if self.dry_run {
-            return Ok(output.answer_json(&planned())?);
+            let digest = plan.target().digest;
+            return Ok(output.answer_json(&answer::Image { digest, ..planned() })?);
         }
         // Who else removed or renamed it meanwhile does not make it untrue that it was imported.
         let entry = store.find(&reference.to_string());
         let image = entry.and_then(|entry| answer::Image::stored(store, &entry));
-        Ok(output.answer_json(&image.unwrap_or_else(|_| planned()))?)
+        let image = image.unwrap_or_else(|_| planned());
+        let digest = plan.target().digest;
+        Ok(output.answer_json(&answer::Image { digest, ..image })?)
     }
 }
 

@@ -13,7 +13,7 @@ use super::layout::Layout;
 use super::locked::Locked;
 use super::record::{self, RecordFile};
 use super::temporary::Temporary;
-use crate::endpoint::{Draft, Extent};
+use crate::endpoint::Draft;
 use crate::error::{Context, ErrorKind, Result, lacking};
 use crate::image::{Descriptor, Digest};
 use crate::stream::Assembly;
@@ -215,11 +215,6 @@ impl Draft for Partial {
 
     fn take_at(&self, offset: u64, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>> {
         self.assembly.take(offset, buffer, len, |ranges| self.noted(ranges))
-    }
-
-    fn copy_at(&self, offset: u64, from: &Extent, len: u64) -> Result<bool> {
-        self.assembly.copy(offset, from, len, |ranges| self.noted(ranges))?;
-        Ok(true)
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {

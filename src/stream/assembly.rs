@@ -7,9 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
 
 use super::hashing::{Shared, State};
-use super::kernel;
 use super::ranges::Ranges;
-use crate::endpoint::Extent;
 use crate::error::{Context, Error, ErrorKind, Result, lacking};
 use crate::image::{Descriptor, Digest};
 
@@ -99,26 +97,6 @@ impl Assembly {
         }
         let state = self.place(offset, &buffer[..len], noted)?;
         Ok(self.shared.hand(state, offset, buffer, len))
-    }
-
-    /// The same of `len` bytes at `offset` of the blob in another file. The kernel copies them,
-    /// where it can without copying at all.
-    pub(crate) fn copy(
-        &self,
-        offset: u64,
-        from: &Extent,
-        len: u64,
-        noted: impl FnOnce(&Ranges) -> Result<()>,
-    ) -> Result<()> {
-        let range = self.range(offset, len)?;
-        let shared = &self.shared;
-        let to = (&shared.file, shared.start + offset);
-        let copied = kernel::copy((&from.file, from.offset.saturating_add(offset)), to, len);
-        let copied = copied.map_err(|error| self.not_written(error))?;
-        if copied < len {
-            return Err(ErrorKind::Size { expected: shared.size, got: offset + copied }.into());
-        }
-        noted(&shared.note(range).ranges)
     }
 
     /// The digest of the whole, all of which must be there.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::fixture::{self, child, host_architecture, index_digest};
+use crate::loaders::Podman;
 use crate::registry::{Registry, busybox};
 use crate::tool::{Tool, sha256};
 use crate::windlass::Windlass;
@@ -15,6 +16,10 @@ fn layout(path: &Path, name: &str) -> String {
 
 fn folder(windlass: &Windlass, name: &str) -> PathBuf {
     windlass.home.path().join(name)
+}
+
+fn archive(windlass: &Windlass, name: &str) -> String {
+    format!("archive:{}", folder(windlass, name).display())
 }
 
 #[track_caller]
@@ -97,16 +102,8 @@ fn layout_that_windlass_wrote_from_a_registry_is_read_by_umoci_and_written_to() 
 #[test]
 fn layout_that_podman_pushed_is_copied_and_pulled_by_podman_again() {
     let windlass = Windlass::new();
-    let podman = |args: &[&str]| {
-        let storage = ["--root", "--runroot"].map(|it| (it, folder(&windlass, &it[2..])));
-        let home = windlass.home.path();
-        let mut tool = Tool::new("env", home).arg("-C").arg(home);
-        tool = tool.args(&["podman", "--storage-driver=vfs"]);
-        for (option, path) in storage {
-            tool = tool.arg(option).arg(path);
-        }
-        tool.args(args).run().ok().text()
-    };
+    let podman = Podman::new();
+    let podman = |args: &[&str]| podman.podman(args).run().ok().text();
     let arch = format!("--arch={}", host_architecture());
     let pulled = podman(&["pull", "--quiet", &arch, &fixture::place()]);
     let config = child(host_architecture()).blobs().remove(0);
@@ -118,6 +115,62 @@ fn layout_that_podman_pushed_is_copied_and_pulled_by_podman_again() {
     let digest = text.trim_end().strip_prefix("x@").unwrap();
     assert_eq!(read_by_skopeo(&windlass, &layout(&ours, "x")), digest);
     podman(&["rmi", "--all", "--force"]);
-    // Podman calls it by its path, so that must be such that a name may be.
-    assert_eq!(podman(&["pull", "--quiet", "oci:ours:x"]), pulled);
+    // Podman calls what it pulls from a layout by the path, which is no name here.
+    windlass.run(&["copy", &layout(&ours, "x"), &archive(&windlass, "x.tar")]).exits(2);
+    let named = format!("{}:mine:8", archive(&windlass, "x.tar"));
+    windlass.run(&["copy", &layout(&ours, "x"), &named]).ok();
+    podman(&["load", "--quiet", "--input", folder(&windlass, "x.tar").to_str().unwrap()]);
+    let loaded = podman(&["images", "--quiet", "--no-trunc", "docker.io/library/mine:8"]);
+    assert_eq!(loaded.trim(), config);
+}
+
+#[test]
+fn archives_that_skopeo_and_podman_wrote_are_copied_to_layouts() {
+    let windlass = Windlass::new();
+    let arch = format!("--override-arch={}", host_architecture());
+    let write = |kind: &str, name: &str| {
+        let path = folder(&windlass, &format!("{kind}.tar"));
+        let to = format!("{kind}:{}:{name}", path.display());
+        skopeo(&windlass, &[&arch, "copy", "--quiet", &fixture::place(), &to]);
+        to
+    };
+    let one = child(host_architecture());
+    let ours = folder(&windlass, "ours");
+    // What skopeo's names mean to skopeo, they mean here.
+    let oci = write("oci-archive", "latest");
+    windlass.run(&["copy", &oci, &layout(&ours, "oci")]).ok();
+    assert_eq!(read_by_skopeo(&windlass, &layout(&ours, "oci")), one.digest());
+    let docker = write("docker-archive", "docker.io/library/busybox:7");
+    let raw = windlass.run(&["inspect", "--raw", &docker]).ok().stdout;
+    let answer = format!("docker@{}\n", sha256(&raw));
+    windlass.run(&["copy", &docker, &layout(&ours, "docker")]).ok().prints(&answer);
+    assert_eq!(read_by_skopeo(&windlass, &layout(&ours, "docker")), sha256(&raw));
+    let podman = Podman::new();
+    let podman = |args: &[&str]| podman.podman(args).run().ok();
+    podman(&["load", "--input", folder(&windlass, "docker-archive.tar").to_str().unwrap()]);
+    let saved = folder(&windlass, "saved.tar");
+    podman(&["save", "--output", saved.to_str().unwrap(), "docker.io/library/busybox:7"]);
+    let saved = archive(&windlass, "saved.tar");
+    windlass.run(&["copy", &saved, &layout(&ours, "podman")]).ok();
+    let config = |place: &str| windlass.run(&["inspect", "--config", place]).ok().stdout;
+    assert_eq!(config(&layout(&ours, "podman")), config(&layout(&ours, "oci")));
+    read_by_skopeo(&windlass, &layout(&ours, "podman"));
+}
+
+#[test]
+fn registry_is_copied_into_an_archive_that_skopeo_reads_in_both_ways() {
+    let (registry, windlass) = (Registry::open().filled(), Windlass::new());
+    let name = busybox(&registry.host);
+    let place = archive(&windlass, "all.tar");
+    let digest = sha256(&registry.raw(&name));
+    windlass.run(&["copy", &name, &place]).ok().prints(&format!("{name}@{digest}\n"));
+    let path = folder(&windlass, "all.tar").display().to_string();
+    assert_eq!(
+        sha256(&skopeo(&windlass, &["inspect", "--raw", &format!("oci-archive:{path}")])),
+        digest
+    );
+    let config =
+        skopeo(&windlass, &["inspect", "--config", "--raw", &format!("docker-archive:{path}")]);
+    assert_eq!(sha256(&config), child(host_architecture()).blobs()[0]);
+    assert!(!windlass.store().exists());
 }
