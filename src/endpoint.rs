@@ -31,8 +31,8 @@ pub trait Source: Sync {
     /// `offset` is less than the blob's size.
     fn open(&self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>>;
 
-    /// Where the content of `blob` lies, if that is in a file: then it may be copied from there
-    /// without passing through this process. Not verified but for its size.
+    /// Where the content of `blob` lies, if that is in a file: whoever verifies reads it there
+    /// without having it verified twice. Of the size that `blob` says; nothing else is known of it.
     fn extent(&self, _blob: &Descriptor) -> Result<Option<Extent>> {
         Ok(None)
     }
@@ -49,6 +49,12 @@ pub trait Source: Sync {
     /// connections, labels.
     fn open_afresh(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>> {
         self.open(blob, 0)
+    }
+
+    /// Keeps `content` from going away while it is read, until the guard is dropped, as far as
+    /// that is in the place's power.
+    fn hold(&self, _content: &[Digest]) -> Result<Box<dyn Guard>> {
+        Ok(Box::new(()))
     }
 
     /// Whether it makes sense to ask for several ranges of `blob` at once. Asked again before each.
@@ -70,20 +76,30 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// The content from `offset` on. It may go on after its end, with what else is in the file.
-    pub fn after(self, offset: u64) -> impl Read + Send {
-        ExtentReader { at: self.offset.saturating_add(offset), file: self.file }
+    /// The content of `blob`, which lies here, from `offset` to its end. Fails if the file ends
+    /// before that.
+    pub fn content(self, blob: &Descriptor, offset: u64) -> impl Read + Send {
+        InPlace { extent: self, at: offset, size: blob.size }
     }
 }
 
-struct ExtentReader {
-    file: File,
+/// Reads a blob where it lies.
+struct InPlace {
+    extent: Extent,
     at: u64,
+    size: u64,
 }
 
-impl Read for ExtentReader {
+impl Read for InPlace {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self.file.read_at(buffer, self.at)?;
+        let left = usize::try_from(self.size.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let part = left.min(buffer.len());
+        let place = self.extent.offset.saturating_add(self.at);
+        let len = self.extent.file.read_at(&mut buffer[..part], place)?;
+        if len == 0 && part > 0 {
+            let (expected, got) = (self.size, self.at);
+            return Err(Error::new(ErrorKind::Size { expected, got }).into());
+        }
         self.at = self.at.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
         Ok(len)
     }
@@ -209,6 +225,8 @@ pub trait Unnamed {
     fn commit(self: Box<Self>) -> Result<()>;
 }
 
+impl Guard for () {}
+
 /// The answer to [`Sink::receive`].
 pub enum Receipt {
     /// It is there by now.
@@ -235,12 +253,6 @@ pub trait Draft: Send + Sync {
     fn take_at(&self, offset: u64, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>> {
         self.write_at(offset, &buffer[..len])?;
         Ok(buffer)
-    }
-
-    /// Takes `len` bytes for `offset` from where the blob lies already, and says whether it did:
-    /// who cannot wants the bytes.
-    fn copy_at(&self, _offset: u64, _from: &Extent, _len: u64) -> Result<bool> {
-        Ok(false)
     }
 
     /// Makes the blob, all of which has come, visible under its digest.

@@ -240,6 +240,18 @@ pub(crate) fn plain(error: &io::Error) -> String {
     }
 }
 
+/// Says of an error for want of space how much space is wanted.
+pub(crate) fn lacking(error: io::Error, needed: u64) -> io::Error {
+    let kind = error.kind();
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            let words = plain(&error);
+            io::Error::new(kind, format!("{words}: room for {needed} more bytes is needed"))
+        }
+        _ => error,
+    }
+}
+
 impl std::error::Error for Error {}
 
 impl From<ErrorKind> for Error {
@@ -300,7 +312,10 @@ mod tests {
         let travelled: Error = io::Error::from(network).into();
         assert_eq!(travelled.remedy(), Remedy::Resume);
         assert_eq!(travelled.to_string(), "reading: the connection was cut");
-        let local: Error = io::Error::from(io::ErrorKind::StorageFull).into();
+        let full = lacking(io::Error::from(io::ErrorKind::StorageFull), 7);
+        let local = Error::from(full).context("writing `x`");
         assert_eq!(local.remedy(), Remedy::None);
+        let words = "writing `x`: no storage space: room for 7 more bytes is needed";
+        assert_eq!(local.to_string(), words);
     }
 }

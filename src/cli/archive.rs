@@ -1,7 +1,7 @@
 //! Archives: opened to be read, and written with images from any places.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, IntoInnerError, Write};
+use std::io::{self, BufWriter, IntoInnerError, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use windlass::archive::{Archive, Contents, FileWriter, Found, Image, Leftover, NewFile};
@@ -65,6 +65,7 @@ pub(crate) fn open<'a>(
         context.interrupt.check()
     };
     let stream = if path == Path::new("-") {
+        check_stdin()?;
         None
     } else {
         match Archive::open(path, &watch)? {
@@ -75,12 +76,21 @@ pub(crate) fn open<'a>(
     let Some(store) = store else {
         let message = "expected a file that is not compressed, or a folder: all else is read only \
                        once";
-        return Err(Failure::usage(message).help("`windlass import` takes it into the store"));
+        return Err(Failure::usage(message)
+            .help("`windlass import` without --dry-run takes it into the store"));
     };
     Ok(match stream {
         Some(file) => Archive::take_in(file, store, &watch)?,
         None => Archive::take_in(io::stdin().lock(), store, &watch)?,
     })
+}
+
+/// Fails if nobody could write an archive to stdin.
+pub(crate) fn check_stdin() -> Result<(), Failure> {
+    match io::stdin().is_terminal() {
+        true => Err(Failure::usage("expected an archive on stdin, got a terminal")),
+        false => Ok(()),
+    }
 }
 
 /// An image that is to be in an archive.

@@ -73,7 +73,6 @@ impl Carrying<'_> {
             let missing = plan.missing(store)?;
             progress::would_move(&self.ends.context.output, name, self.verb, &missing);
         } else {
-            let _guard = start.protect(&content(&plan));
             transfer.run_as(name, &plan).map_err(explain)?;
         }
         Ok(plan)
@@ -99,7 +98,7 @@ impl Carrying<'_> {
             let plan = plan.map_err(|error| start.explain(error).context(self.doing(shown)))?;
             carried.push(Carried::of(item, &plan));
             if !self.dry_run {
-                guards.push(start.protect(&content(&plan)));
+                guards.push(source.get().hold(&content(&plan))?);
             }
             let reference: Reference = name.parse().map_err(|error| {
                 Failure::usage(windlass::reference::ParseReferenceError::to_string(&error))

@@ -8,7 +8,7 @@ use crate::cli::carry::{Carried, Carrying, Item};
 use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
 use crate::cli::goal::{End, Goal};
-use crate::cli::options::Group;
+use crate::cli::options::{GROUPS, Group};
 use crate::cli::place::{self, Place};
 use crate::cli::several::Several;
 use crate::cli::start::Start;
@@ -60,8 +60,7 @@ impl FromStr for Pair {
 }
 
 impl Command for Copy {
-    const GROUPS: &'static [Group] =
-        &[Group::Transfer, Group::Several, Group::Patience, Group::Connection, Group::Global];
+    const GROUPS: &'static [Group] = &GROUPS;
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         let pairs = self.pairs(context)?;

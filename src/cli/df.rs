@@ -20,6 +20,7 @@ impl Command for Df {
         if context.output.is_json() {
             context.output.answer_json(&json!({
                 "names": usage.names,
+                "nameless": usage.nameless,
                 "images": usage.images,
                 "blobs": gc::amount(usage.blobs),
                 "shared": gc::amount(usage.shared),
@@ -29,9 +30,7 @@ impl Command for Df {
         } else {
             context.output.answer(&text(&usage))?;
         }
-        usage.collectable.map(drop).map_err(|error| {
-            Failure::from(error).help("`windlass verify` says what is wrong in the store")
-        })
+        usage.collectable.map(drop).map_err(|error| stored::damaged(context, error))
     }
 }
 
@@ -39,13 +38,17 @@ fn text(usage: &Usage) -> String {
     let row = |what: &str, Amount { count, size }| {
         format!("{what:<20} {count:>8}  {:>8}", human::size(size))
     };
+    let number = |what: &str, number: usize| format!("{what:<20} {number:>8}");
     let mut lines = vec![
-        format!("{:<20} {:>8}", "names", usage.names),
-        format!("{:<20} {:>8}", "images", usage.images),
+        number("names", usage.names),
+        number("images", usage.images),
         row("blobs", usage.blobs),
         row("  shared by images", usage.shared),
         row("unfinished downloads", usage.partials),
     ];
+    if usage.nameless > 0 {
+        lines.insert(1, number("without a name", usage.nameless));
+    }
     lines.push(match &usage.collectable {
         Ok(it) => {
             let count = it.blobs.count + it.partials.count + it.temporary.count;

@@ -53,7 +53,7 @@ pub(crate) struct Export {
 
 impl Command for Export {
     const GROUPS: &'static [Group] =
-        &[Group::Transfer, Group::Patience, Group::Connection, Group::Global];
+        &[Group::Platforms, Group::Transfer, Group::Patience, Group::Connection, Group::Global];
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         let to = self.to()?;

@@ -1,5 +1,6 @@
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
+use windlass::error::ErrorKind;
 use windlass::store::{Amount, Collected, Collection};
 
 use crate::cli::failure::Failure;
@@ -29,7 +30,11 @@ impl Command for Gc {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let partials = self.partials.map(|age| age.0);
         let collection = Collection { dry_run: self.dry_run, partials };
-        let collected = stored::open(context)?.collect(&collection)?;
+        let collected = stored::open(context)?.collect(&collection);
+        let collected = collected.map_err(|error| match error.kind() {
+            ErrorKind::Io(_) | ErrorKind::Local(_) => error.into(),
+            _ => stored::damaged(context, error),
+        })?;
         if context.output.is_json() {
             let mut object = object(&collected);
             object["dry_run"] = self.dry_run.into();

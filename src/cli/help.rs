@@ -69,6 +69,8 @@ pub(crate) fn command(info: &CommandInfoWithArgs, groups: &[Group]) -> String {
 
 fn shown(positional: &PositionalInfo<'_>) -> String {
     match positional.optionality {
+        // It says itself that it may be left out.
+        _ if positional.name.starts_with('[') => positional.name.to_owned(),
         Optionality::Required => positional.name.to_owned(),
         Optionality::Optional => format!("[{}]", positional.name),
         // Several words are a sequence, which is read all or not at all.

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use windlass::printable::printable;
+
+/// Most characters of a cell; with the space after it no word is longer than what is shown of one.
+const CELL: usize = 250;
+
 /// Bytes in units of 1000, as docker shows them and without a space, so that a table keeps its
 /// columns: `512B`, `7.8MB`.
 pub(crate) fn size(bytes: u64) -> String {
@@ -24,6 +29,15 @@ pub(crate) fn size(bytes: u64) -> String {
 /// Foreign text on one line: what it has of lines does not look like ours.
 pub(crate) fn line(text: &str) -> String {
     text.replace('\n', "\\n").replace('\r', "\\r")
+}
+
+/// Foreign text as a cell of a table: as it may be shown, and with as many characters as are shown.
+pub(crate) fn cell(text: &str) -> String {
+    let text = printable(&line(text));
+    match text.char_indices().nth(CELL) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// `0.3 s`, `12 s`, `3 min`.
@@ -50,6 +64,15 @@ mod tests {
         check(999_950, "1.0MB");
         check(1 << 30, "1.1GB");
         check(u64::MAX, "18.4EB");
+    }
+
+    #[test]
+    fn cells_are_as_wide_as_they_look() {
+        assert_eq!(cell("a\x1b[31m\nb"), r"a\x1b[31m\nb");
+        assert_eq!(cell(&"a".repeat(250)), "a".repeat(250));
+        for long in ["a".repeat(251), "\x1b".repeat(300_000)] {
+            assert_eq!(cell(&long).chars().count(), 251);
+        }
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::path::Path;
 
 use argh::{ArgsInfo, FromArgs};
@@ -40,7 +41,7 @@ pub(crate) struct Import {
 }
 
 impl Command for Import {
-    const GROUPS: &'static [Group] = &[Group::Transfer, Group::Global];
+    const GROUPS: &'static [Group] = &[Group::Platforms, Group::Transfer, Group::Global];
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         let file = if self.file == "-" { "stdin".to_owned() } else { format!("`{}`", self.file) };
@@ -201,6 +202,7 @@ fn called<'a>(
     wanted: Option<&Wanted>,
 ) -> Result<Vec<(Reference, &'a Listed)>, Failure> {
     let mut called: Vec<(Reference, &Listed)> = Vec::new();
+    let mut names = HashSet::new();
     for image in images {
         let reference = match (&image.name, wanted) {
             (Name::Full(full), _) => full.clone(),
@@ -212,12 +214,13 @@ fn called<'a>(
                 return Err(Failure::usage(message).help("say how to call it with --name NAME"));
             }
         };
-        if called.iter().any(|(known, _)| known.name() == reference.name()) {
-            let name = reference.name();
+        let name = reference.name();
+        if names.contains(&name) {
             let message =
                 format!("several images would be called {name}; there are {}", list(images));
             return Err(Failure::usage(message));
         }
+        names.insert(name);
         called.push((reference, image));
     }
     let has_full_name = |image: &Listed| matches!(image.name, Name::Full(_));

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use windlass::endpoint::Source;
 use windlass::error::{Context as _, Error};
 use windlass::image::{
-    Config, Descriptor, Digest, Document, ImageManifest, MANIFEST_LIMIT, Manifest, MediaType,
-    Platform,
+    Config, Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, ImageManifest, MANIFEST_LIMIT,
+    Manifest, MediaType, Platform,
 };
 use windlass::stream::Verify;
 use windlass::transfer::Platforms;
@@ -41,12 +41,9 @@ pub(crate) struct Inspect {
     image: String,
 }
 
-/// How deep indexes may lie in indexes.
-const DEPTH_LIMIT: u32 = 8;
-
 impl Command for Inspect {
     const GROUPS: &'static [Group] =
-        &[Group::Transfer, Group::Patience, Group::Connection, Group::Global];
+        &[Group::Platforms, Group::Transfer, Group::Patience, Group::Connection, Group::Global];
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         if self.raw && self.config {
@@ -171,7 +168,7 @@ fn collect(
     if descriptor.is_attestation() {
         return Ok(());
     }
-    if depth > DEPTH_LIMIT {
+    if depth > INDEX_DEPTH_LIMIT {
         return Err(Error::content("expected fewer indexes in each other"));
     }
     let kind = &descriptor.media_type;

@@ -1,11 +1,10 @@
 use argh::{ArgsInfo, FromArgs};
 use windlass::error::Context as _;
-use windlass::store::{Durability, Store};
 
 use crate::cli::answer::Image;
 use crate::cli::failure::Failure;
 use crate::cli::options::Group;
-use crate::cli::{Command, Context, human};
+use crate::cli::{Command, Context, human, stored};
 
 /// List the images in the store.
 #[derive(FromArgs, ArgsInfo)]
@@ -19,10 +18,10 @@ impl Command for List {
     const GROUPS: &'static [Group] = &[Group::Global];
 
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let store = Store::open(&context.settings.store()?, Durability::Synced)?;
+        let store = stored::open(context)?;
         let mut images = Vec::new();
         let mut damage = None;
-        let entries = store.entries()?;
+        let (entries, odd) = store.entries_and_odd()?;
         for (entry, summary) in entries.iter().zip(store.summaries(&entries)) {
             let read = summary.context(|| format!("reading {} from the store", entry.name));
             images.push(match read {
@@ -39,7 +38,14 @@ impl Command for List {
         } else {
             context.output.answer(&table(&images))?;
         }
-        damage.map_or(Ok(()), |error| Err(error.into()))
+        if let Some(first) = odd.first() {
+            let more = match odd.len() {
+                1 => String::new(),
+                count => format!(" and {} more", count - 1),
+            };
+            log::warn!("not listed: {first}{more}; `windlass verify` says how to get rid of that");
+        }
+        damage.map_or(Ok(()), |error| Err(stored::damaged(context, error)))
     }
 }
 
@@ -54,7 +60,7 @@ fn table(images: &[Image]) -> String {
             image.size.map_or_else(|| "-".into(), human::size),
             image.created.as_deref().map_or_else(|| "-".into(), seconds),
         ]
-        .map(|cell| human::line(&cell))
+        .map(|cell| human::cell(&cell))
     });
     let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
     let mut widths = [0; 5];

@@ -31,6 +31,7 @@ mod progress;
 mod pull;
 mod remote;
 mod remove;
+mod repair;
 mod settings;
 mod several;
 mod signals;
@@ -161,7 +162,7 @@ fn run(settings: Settings, work: Work) -> u8 {
     let stopped = interrupt.clone();
     signals.on_stop(move || stopped.interrupt());
     let context = Context { settings, output, signals, interrupt };
-    let result = work(&context);
+    let result = work(&context).map_err(|failure| stored::explained(&context, failure));
     ended(&context.output, Some(&context.signals), result)
 }
 

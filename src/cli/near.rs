@@ -1,12 +1,22 @@
 //! What somebody who mistyped may have meant.
 
+/// What is longer was not mistyped: a host, a repository and a tag have some hundred characters.
+const LONGEST: usize = 1024;
+
 /// Those of `names` that are few changes away from `typed`, the nearest first, three at most.
 pub(crate) fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let allowed = (typed.chars().count() / 3).max(1);
+    let typed_len = typed.chars().count();
+    if typed_len > LONGEST {
+        return Vec::new();
+    }
+    let allowed = (typed_len / 3).max(1);
     let mut near: Vec<(usize, &str)> = names
         .into_iter()
-        .map(|name| (distance(typed, name), name))
-        .filter(|(distance, name)| *distance <= allowed || is_part(typed, name))
+        .filter_map(|name| {
+            let apart = name.chars().count().abs_diff(typed_len);
+            let distance = if apart > allowed { apart } else { distance(typed, name) };
+            (distance <= allowed || is_part(typed, name)).then_some((distance, name))
+        })
         .collect();
     near.sort();
     near.dedup();
@@ -48,6 +58,7 @@ mod tests {
         assert_eq!(nearest("manifets", commands), ["manifest"]);
         assert!(nearest("x", commands).is_empty());
         assert!(nearest("frobnicate", commands).is_empty());
+        assert!(nearest(&"x".repeat(300_000), [&*"x".repeat(300_001)]).is_empty());
         assert_eq!(nearest("--job", ["--jobs", "--json", "--store"]), ["--jobs"]);
         assert_eq!((distance("", "abc"), distance("kitten", "sitting")), (3, 3));
     }

@@ -100,10 +100,10 @@ pub(crate) struct Patience {
     pub(crate) retry_max_wait: Option<Seconds>,
 }
 
-/// What is moved, and how.
+/// What is moved of an image for several platforms.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(help_triggers("-h", "--help"))]
-pub(crate) struct Transfer {
+pub(crate) struct Platforms {
     /// take the image for os/arch[/variant] instead of this machine's (may be repeated)
     #[argh(option, arg_name = "PLATFORM")]
     pub(crate) platform: Vec<Platform>,
@@ -111,7 +111,12 @@ pub(crate) struct Transfer {
     /// take the images for all platforms
     #[argh(switch)]
     pub(crate) all_platforms: bool,
+}
 
+/// How it is moved.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(help_triggers("-h", "--help"))]
+pub(crate) struct Transfer {
     /// requests under way at once to one registry, 1 to 64 (8)
     #[argh(option, short = 'j', arg_name = "N")]
     pub(crate) jobs: Option<Jobs>,
@@ -141,6 +146,7 @@ pub(crate) struct Several {
 /// One of the groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Group {
+    Platforms,
     Transfer,
     Several,
     Patience,
@@ -149,13 +155,20 @@ pub(crate) enum Group {
 }
 
 /// All groups, in the order in which help shows them.
-pub(crate) const GROUPS: [Group; 5] =
-    [Group::Transfer, Group::Several, Group::Patience, Group::Connection, Group::Global];
+pub(crate) const GROUPS: [Group; 6] = [
+    Group::Platforms,
+    Group::Transfer,
+    Group::Several,
+    Group::Patience,
+    Group::Connection,
+    Group::Global,
+];
 
 impl Group {
     /// What its options are, as argh knows them.
     pub(crate) fn info(self) -> CommandInfoWithArgs {
         match self {
+            Group::Platforms => Platforms::get_args_info(),
             Group::Transfer => Transfer::get_args_info(),
             Group::Several => Several::get_args_info(),
             Group::Patience => Patience::get_args_info(),
@@ -167,6 +180,7 @@ impl Group {
     /// The heading over its options.
     pub(crate) fn title(self) -> &'static str {
         match self {
+            Group::Platforms => "Platform options",
             Group::Transfer => "Transfer options",
             Group::Several => "Options for several images",
             Group::Patience => "Retry options",
@@ -179,7 +193,7 @@ impl Group {
     pub(crate) fn environment(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Group::Transfer => &[("WINDLASS_JOBS", "as --jobs")],
-            Group::Several | Group::Patience => &[],
+            Group::Platforms | Group::Several | Group::Patience => &[],
             Group::Connection => &[
                 ("REGISTRY_AUTH_FILE", "where logins are read from, as podman does"),
                 ("DOCKER_CONFIG", "the folder of docker's config.json (~/.docker)"),
@@ -200,7 +214,7 @@ impl Group {
     /// How a command that takes it may end.
     pub(crate) fn exit_codes(self) -> &'static [u8] {
         match self {
-            Group::Transfer => &[],
+            Group::Platforms | Group::Transfer => &[],
             Group::Several => &[exit::SEVERAL],
             Group::Patience => &[exit::RATE_LIMITED],
             Group::Connection => &[exit::NOT_ALLOWED, exit::NETWORK],
@@ -223,6 +237,7 @@ pub(crate) struct Shared {
     pub(crate) global: Global,
     pub(crate) connection: Connection,
     pub(crate) patience: Patience,
+    pub(crate) platforms: Platforms,
     pub(crate) transfer: Transfer,
     pub(crate) several: Several,
 }
@@ -234,6 +249,7 @@ impl Shared {
             global: parse(&of(Group::Global))?,
             connection: parse(&of(Group::Connection))?,
             patience: parse(&of(Group::Patience))?,
+            platforms: parse(&of(Group::Platforms))?,
             transfer: parse(&of(Group::Transfer))?,
             several: parse(&of(Group::Several))?,
         })

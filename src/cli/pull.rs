@@ -7,7 +7,7 @@ use crate::cli::answer::Image;
 use crate::cli::ends::Ends;
 use crate::cli::failure::Failure;
 use crate::cli::lists;
-use crate::cli::options::Group;
+use crate::cli::options::{GROUPS, Group};
 use crate::cli::several::Several;
 use crate::cli::values::ImageName;
 use crate::cli::{Command, Context, progress, stored};
@@ -30,8 +30,7 @@ pub(crate) struct Pull {
 }
 
 impl Command for Pull {
-    const GROUPS: &'static [Group] =
-        &[Group::Transfer, Group::Several, Group::Patience, Group::Connection, Group::Global];
+    const GROUPS: &'static [Group] = &GROUPS;
 
     fn run(self, context: &Context) -> Result<(), Failure> {
         let images = self.images(context)?;

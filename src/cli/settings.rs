@@ -75,9 +75,9 @@ impl Settings {
     ///
     /// Options that contradict each other, and values of the environment that make no sense.
     pub(crate) fn new(shared: Shared, environment: Environment) -> Result<Settings, Failure> {
-        let Shared { global, connection, patience, transfer, several } = shared;
+        let Shared { global, connection, patience, platforms, transfer, several } = shared;
         check_contradictions(&global, &connection)?;
-        if transfer.all_platforms && !transfer.platform.is_empty() {
+        if platforms.all_platforms && !platforms.platform.is_empty() {
             return Err(Failure::usage("--platform and --all-platforms exclude each other"));
         }
         let stall_timeout = connection.stall_timeout.map_or(STALL_TIMEOUT, |Seconds(time)| time);
@@ -85,7 +85,7 @@ impl Settings {
             return Err(Failure::usage("--stall-timeout: expected more than 0 seconds"));
         }
         let mut only = Vec::new();
-        for platform in transfer.platform {
+        for platform in platforms.platform {
             if !only.contains(&platform) {
                 only.push(platform);
             }
@@ -99,7 +99,7 @@ impl Settings {
             progress: global.progress.unwrap_or(ProgressMode::Auto),
             log: log_filter(&global, &environment),
             only,
-            all_platforms: transfer.all_platforms,
+            all_platforms: platforms.all_platforms,
             no_sync: transfer.no_sync,
             dry_run: several.dry_run,
             keep_going: several.keep_going,

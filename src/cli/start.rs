@@ -1,9 +1,9 @@
 //! Where images come from: a place, opened to be read.
 
 use windlass::archive::{Archive, Listed, Name};
-use windlass::endpoint::{Guard, Intake, Sink, Source};
+use windlass::endpoint::{Intake, Source};
 use windlass::error::{Error, ErrorKind};
-use windlass::image::{Descriptor, Digest};
+use windlass::image::Descriptor;
 use windlass::reference::Reference;
 use windlass::registry::Remote;
 use windlass::store::{Durability, Entry, Store};
@@ -177,19 +177,10 @@ impl<'g> Start<'g> {
         match (&self.opened, &image.root) {
             (Opened::Store(store) | Opened::Layout(store), Root::At(descriptor)) => {
                 let name = image.name.clone().unwrap_or_default();
-                Some((store, Entry { name, descriptor: descriptor.clone() }))
+                Some((store, Entry { name, descriptor: descriptor.clone(), position: 0 }))
             }
             _ => None,
         }
-    }
-
-    /// Keeps what is to be read from being removed by others meanwhile, where that is possible
-    /// without changing the place of somebody else.
-    pub(crate) fn protect(&self, content: &[Digest]) -> Option<Box<dyn Guard>> {
-        let Opened::Store(store) = &self.opened else { return None };
-        store.writable().ok()?;
-        let protected = store.protect(content);
-        protected.inspect_err(|error| log::warn!("while `{}` is read: {error}", self.place)).ok()
     }
 
     /// The same error, which says where in the place what is wrong was found.

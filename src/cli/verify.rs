@@ -1,21 +1,16 @@
-use std::collections::HashSet;
-
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
-use windlass::error::{Context as _, Error, ErrorKind};
-use windlass::image::Digest;
-use windlass::reference::{Reference, Repository};
-use windlass::store::{Entry, Finding, Report, Store};
-use windlass::transfer::{Platforms, Transfer};
+use windlass::error::{Error, ErrorKind};
+use windlass::store::{Finding, Problem, Report, Store};
 
 use crate::cli::failure::Failure;
 use crate::cli::options::Group;
 use crate::cli::progress::check::Checking;
-use crate::cli::remote::Registries;
-use crate::cli::{Command, Context, human, place, progress, stored, verify_archive};
+use crate::cli::repair::{Repaired, repair};
+use crate::cli::{Command, Context, human, place, stored, verify_archive};
 
 /// Read all that is in the store, and say what of it is wrong or missing. With --repair, fetch
-/// that again from where it came from.
+/// that again from where it came from, and remove what is rotten and belongs to no name.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "verify", help_triggers("-h", "--help"))]
 #[argh(example = "windlass verify")]
@@ -31,28 +26,15 @@ pub(crate) struct Verify {
     archive: Option<String>,
 
     /// names of images in the store; all of it otherwise, with what no name leads to
-    #[argh(positional, arg_name = "NAME")]
+    #[argh(positional, arg_name = "[NAME...]")]
     names: Vec<String>,
 }
-
-/// How often to look again after a repair: what a manifest leads to is only known when it is
-/// there, and indexes lie in indexes.
-const ROUNDS: usize = 8;
-
-/// How to get out if nobody can read the names.
-const BROKEN_INDEX: &str = "the blobs are still there: move `index.json` away, or put back a copy \
-                            of it; then pull the names again, which fetches only what is missing. Run no gc \
-                            before all are there again";
 
 impl Command for Verify {
     const GROUPS: &'static [Group] =
         &[Group::Transfer, Group::Patience, Group::Connection, Group::Global];
 
     fn run(self, context: &Context) -> Result<(), Failure> {
-        if !matches!(context.settings.platforms(), Platforms::Host) {
-            return Err(Failure::usage("all that is stored of an image is verified")
-                .help("leave out --platform and --all-platforms"));
-        }
         if let Some(file) = &self.archive {
             if self.repair || !self.names.is_empty() {
                 let message = "--archive: all of it is verified, and nothing of the store";
@@ -63,44 +45,20 @@ impl Command for Verify {
         let names: Vec<&str> = self.names.iter().map(|it| place::in_store(it)).collect();
         let store = stored::open(context)?;
         let check = || check(context, &store, &names);
-        let mut report = check()?;
-        let mut repaired = Vec::new();
-        let mut failures = Vec::new();
-        if self.repair {
-            for _ in 0..ROUNDS {
-                if report.findings.is_empty() {
-                    break;
-                }
-                let before: Vec<Option<Digest>> =
-                    report.findings.iter().map(|it| it.digest).collect();
-                failures = repair(context, &store, &report)?;
-                report = check()?;
-                let still: HashSet<_> = report.findings.iter().map(|it| it.digest).collect();
-                let gone = before.into_iter().filter(|it| !still.contains(it)).flatten();
-                let count = repaired.len();
-                repaired.extend(gone);
-                if repaired.len() == count {
-                    break;
-                }
-            }
-        }
+        let report = check()?;
+        let (report, repaired) = match self.repair {
+            true => repair(context, &store, report, &check)?,
+            false => (report, Repaired::default()),
+        };
         answer(context, &report, &repaired)?;
         // Why something could not be repaired says more than that it is bad.
-        for failure in &failures {
+        for failure in &repaired.failures {
             context.output.failure(failure, failure.code());
         }
-        match report.findings.len() {
-            0 => Ok(()),
-            count => {
-                let message = format!("{count} findings: the store is not complete");
-                let failure = Failure::from(Error::content(message)).context("verifying");
-                Err(failure.help(if self.repair {
-                    "pull or import again what could not be repaired, or remove its name"
-                } else {
-                    "`windlass verify --repair` fetches again what came from a registry"
-                }))
-            }
+        if report.findings.is_empty() {
+            return Ok(());
         }
+        Err(incomplete(&report, self.repair))
     }
 }
 
@@ -111,111 +69,129 @@ fn check(context: &Context, store: &Store, names: &[&str]) -> Result<Report, Fai
         interrupt.check()
     });
     report.map_err(|error| match error.kind() {
-        ErrorKind::Content(_) => Failure::from(error).help(BROKEN_INDEX),
         ErrorKind::NotFound(_) => {
-            let absent = names.iter().find(|name| store.find(name).is_err());
-            stored::advise(store, absent.unwrap_or(&""), error)
+            let absent = |name: &&&str| {
+                matches!(store.find(name), Err(error) if matches!(error.kind(), ErrorKind::NotFound(_)))
+            };
+            stored::advise(store, names.iter().find(absent).unwrap_or(&""), error)
         }
         _ => error.into(),
     })
 }
 
-/// Fetches again what `report` found, image after image, and removes what nothing leads to. Says
-/// what could not be.
-fn repair(context: &Context, store: &Store, report: &Report) -> Result<Vec<Failure>, Failure> {
-    let mut images: Vec<(&Entry, Repository)> = Vec::new();
-    let mut failures = Vec::new();
-    for entry in report.findings.iter().flat_map(|finding| &finding.entries) {
-        if images.iter().any(|(known, _)| known.descriptor.digest == entry.descriptor.digest) {
-            continue;
-        }
-        match entry.origin().and_then(|origin| origin.parse().ok()) {
-            Some(repository) => images.push((entry, repository)),
-            None => {
-                let message = "where it came from is not known";
-                let error = Error::content(message).context(format!("repairing {}", entry.name));
-                failures.push(error.into());
-            }
-        }
-    }
-    let jobs = context.settings.jobs()?;
-    let repositories = images.iter().map(|(_, repository)| repository);
-    let mut registries = Registries::new(context, repositories, jobs)?;
-    for (entry, repository) in &images {
-        let again = fetch(context, store, report, &mut registries, (entry, repository), jobs)
-            .context(|| format!("repairing {}", entry.name));
-        context.interrupt.check()?;
-        if let Err(error) = again {
-            failures.push(error.into());
-        }
-    }
-    let unreferenced = report.findings.iter().filter(|finding| finding.entries.is_empty());
-    let unreferenced: HashSet<Digest> = unreferenced.filter_map(|finding| finding.digest).collect();
-    if !unreferenced.is_empty()
-        && let Err(error) = store.discard(&unreferenced)
-    {
-        failures.push(error.into());
-    }
-    Ok(failures)
-}
-
-fn fetch(
-    context: &Context,
-    store: &Store,
-    report: &Report,
-    registries: &mut Registries<'_>,
-    (entry, repository): (&Entry, &Repository),
-    jobs: usize,
-) -> Result<(), Error> {
-    let name: Reference = format!("{repository}@{}", entry.resolved())
-        .parse()
-        .map_err(|error| Error::content(format!("{error}")))?;
-    let remote = registries.repository(repository)?;
-    let repair = store.repair(entry, &report.findings, &remote);
-    let observer = progress::observer(&context.output);
-    let transfer = Transfer {
-        source: &repair,
-        sink: &repair,
-        jobs,
-        retry: context.settings.retry(),
-        stall_timeout: context.settings.stall_timeout,
-        observer: &*observer,
-        interrupt: &context.interrupt,
+/// That there are findings, and what to do about them.
+fn incomplete(report: &Report, repairs: bool) -> Failure {
+    let found = count(report.findings.len(), "finding");
+    let is_readable = |it: &Finding| !matches!(it.problem, Problem::Unreadable(_));
+    let error = match report.findings.iter().any(is_readable) {
+        true => Error::content(format!("{found}: the store is not as it should be")),
+        false => ErrorKind::Local(format!("{found}: what is stored cannot be read")).into(),
     };
-    let plan = transfer.plan(&name, &Platforms::All)?;
-    transfer.run(&name, &plan)
+    Failure::from(error).context("verifying").help(way_out(report, repairs))
 }
 
-fn answer(context: &Context, report: &Report, repaired: &[Digest]) -> Result<(), Failure> {
+/// What to do about the findings; `repairs` if that was tried.
+fn way_out(report: &Report, repairs: bool) -> String {
+    let has = |is_it: &dyn Fn(&Finding) -> bool| report.findings.iter().any(is_it);
+    let unreadable = |it: &Finding| matches!(it.problem, Problem::Unreadable(_));
+    let bad = |it: &Finding| it.problem.is_of_content() && !unreadable(it);
+    let wrong = |it: &Finding| it.digest.is_some() && !it.problem.is_of_content();
+    let mut ways: Vec<String> = Vec::new();
+    let mut add = |way: &str| ways.push(way.to_owned());
+    if has(&|it| bad(it) && !it.entries.is_empty()) {
+        add(match repairs {
+            false => "`windlass verify --repair` fetches again what came from a registry",
+            true => "pull or import again what could not be repaired, or remove its names",
+        });
+    }
+    if !repairs && has(&|it| it.digest.is_some() && it.entries.is_empty() && !unreadable(it)) {
+        add("`windlass verify --repair` removes what is rotten and has no name");
+    }
+    if !repairs && has(&|it| it.problem == Problem::Unmarked) {
+        add("`windlass verify --repair` writes `oci-layout` again");
+    }
+    if has(&unreadable) {
+        add("run it as the owner of the store, or let this user read it");
+    }
+    if has(&|it| wrong(it) && it.entries.iter().any(|entry| !entry.name.is_empty())) {
+        add("pull or import again what is said wrongly of, or remove its names");
+    }
+    let places = places_to_remove(report);
+    if !places.is_empty() {
+        add(&format!("`windlass remove {places}` removes what index.json says in vain"));
+    }
+    ways.join("; ")
+}
+
+/// Entries of the index that only their place names and that no repair mends.
+fn places_to_remove(report: &Report) -> String {
+    let mut places: Vec<usize> = Vec::new();
+    for finding in &report.findings {
+        match &finding.problem {
+            Problem::Entry(odd) => places.push(odd.position),
+            problem if !problem.is_of_content() => {
+                let nameless = finding.entries.iter().filter(|entry| entry.name.is_empty());
+                places.extend(nameless.map(|entry| entry.position));
+            }
+            _ => {}
+        }
+    }
+    places.sort_unstable();
+    places.dedup();
+    places.iter().map(|place| format!("'#{place}'")).collect::<Vec<_>>().join(" ")
+}
+
+fn answer(context: &Context, report: &Report, repaired: &Repaired) -> Result<(), Failure> {
     let output = &context.output;
     if output.is_json() {
         let findings: Vec<Value> = report.findings.iter().map(object).collect();
         return Ok(output.answer_json(&json!({
             "names": report.names,
+            "nameless": report.nameless,
             "blobs": report.blobs,
             "size": report.size,
             "findings": findings,
-            "repaired": repaired,
+            "repaired": repaired.fetched,
+            "removed": repaired.removed,
         }))?);
     }
-    for digest in repaired {
+    for digest in &repaired.fetched {
         output.answer(&format!("{digest}: repaired"))?;
     }
-    for finding in &report.findings {
-        output.answer(&line(finding))?;
+    for digest in &repaired.removed {
+        output.answer(&format!("{digest}: removed"))?;
     }
-    let Report { names, blobs, size, findings } = report;
-    let size = human::size(*size);
+    if repaired.marked {
+        output.answer("oci-layout: repaired")?;
+    }
+    for finding in &report.findings {
+        output.answer(&human::line(&line(finding)))?;
+    }
+    let Report { names, nameless, blobs, size, findings } = report;
+    let mut counted = vec![count(*names, "name")];
+    if *nameless > 0 {
+        counted.push(format!("{nameless} without a name"));
+    }
+    counted.push(count(*blobs, "blob"));
+    counted.push(human::size(*size));
     let found = match findings.len() {
         0 => "nothing is wrong".to_owned(),
-        1 => "1 finding".to_owned(),
-        count => format!("{count} findings"),
+        several => count(several, "finding"),
     };
-    Ok(output.answer(&format!("{names} names, {blobs} blobs, {size}: {found}"))?)
+    Ok(output.answer(&format!("{}: {found}", counted.join(", ")))?)
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 fn line(finding: &Finding) -> String {
-    let what = finding.digest.map_or("index.json".to_owned(), |digest| digest.to_string());
+    let what = match (finding.digest, &finding.problem) {
+        (Some(digest), _) => digest.to_string(),
+        (None, Problem::Unmarked) => "oci-layout".to_owned(),
+        (None, _) => "index.json".to_owned(),
+    };
     let names: Vec<String> = finding.entries.iter().map(stored::shown).collect();
     match names.as_slice() {
         [] if finding.digest.is_some() => {
@@ -228,11 +204,18 @@ fn line(finding: &Finding) -> String {
 
 /// A finding as a program reads it. Stable.
 fn object(finding: &Finding) -> Value {
-    let names: Vec<&str> = finding.entries.iter().map(|entry| entry.name.as_str()).collect();
-    json!({
+    let (names, position): (Vec<&str>, _) = match &finding.problem {
+        Problem::Entry(odd) => (vec![&odd.name], Some(odd.position)),
+        _ => (finding.entries.iter().map(|entry| entry.name.as_str()).collect(), None),
+    };
+    let mut object = json!({
         "digest": finding.digest,
         "problem": finding.problem.word(),
         "message": finding.problem.to_string(),
         "names": names,
-    })
+    });
+    if let Some(position) = position {
+        object["position"] = position.into();
+    }
+    object
 }

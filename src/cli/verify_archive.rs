@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use windlass::archive::{self, Finding, Name, Report};
 use windlass::error::{Context as _, Error};
 
+use crate::cli::archive::check_stdin;
 use crate::cli::failure::Failure;
 use crate::cli::progress::read::Reading;
 use crate::cli::{Context, human};
@@ -21,6 +22,7 @@ pub(crate) fn run(context: &Context, file: &str) -> Result<(), Failure> {
         context.interrupt.check()
     };
     let report = if file == "-" {
+        check_stdin()?;
         archive::check(io::stdin().lock(), &watch)
     } else {
         let opened = File::open(file).context(verifying)?;

@@ -13,6 +13,9 @@ use super::{Algorithm, Descriptor, Digest, MediaType};
 /// [spec]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests
 pub const MANIFEST_LIMIT: u64 = 4 * 1024 * 1024;
 
+/// How deep indexes may lie in indexes. Two are usual where there are any.
+pub const INDEX_DEPTH_LIMIT: u32 = 8;
+
 /// Most layers of an image. Runtimes stop at 128; ten times that is no image but an attack.
 const LAYERS_LIMIT: usize = 1024;
 

@@ -13,6 +13,8 @@ mod platform;
 pub use config::{Config, History, RuntimeConfig};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Hasher, ParseDigestError};
-pub use manifest::{Document, ImageManifest, Index, MANIFEST_LIMIT, Manifest, ManifestError};
+pub use manifest::{
+    Document, INDEX_DEPTH_LIMIT, ImageManifest, Index, MANIFEST_LIMIT, Manifest, ManifestError,
+};
 pub use media_type::MediaType;
 pub use platform::{ParsePlatformError, Platform};

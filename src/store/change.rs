@@ -1,62 +1,83 @@
-use super::find::{Wanted, not_found};
+use std::collections::HashSet;
+
+use super::entry::{Entry, Odd};
+use super::find::{Wanted, find_in, not_found};
 use super::lock::IndexLock;
-use super::names::{Entry, Index, Names};
+use super::names::{Index, Names};
 use super::{Durability, Store, file};
 use crate::error::{Context, Error, Result};
 use crate::reference::Reference;
 
 /// What [`Store::remove`] has done.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Removal {
     /// What is there no more, in the order in which it was asked for.
     pub removed: Vec<Entry>,
+    /// What is there no more and was never understood.
+    pub odd: Vec<Odd>,
     /// Each text that names nothing, with an error that says so.
     pub missing: Vec<(String, Error)>,
 }
 
+impl Removal {
+    /// What `texts` mean by `names`.
+    fn of(texts: &[&str], names: &Names<'_>) -> Removal {
+        let entries = names.entries();
+        let mut removal = Removal::default();
+        let mut seen = HashSet::new();
+        for text in texts {
+            let wanted = Wanted::parse(text);
+            let selected = wanted.select(&entries);
+            let odd: Vec<&Odd> = names.odd().filter(|odd| wanted.is_odd(odd)).collect();
+            if selected.is_empty() && odd.is_empty() {
+                removal.missing.push(((*text).to_owned(), not_found(text)));
+            }
+            for entry in selected {
+                if seen.insert(entry.position) {
+                    removal.removed.push(entry.clone());
+                }
+            }
+            for odd in odd {
+                if seen.insert(odd.position) {
+                    removal.odd.push(odd.clone());
+                }
+            }
+        }
+        removal
+    }
+
+    fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.odd.is_empty()
+    }
+}
+
 impl Store {
     /// Removes what `texts` name, as [`find`](Store::find) understands them; a digest alone means
-    /// every name of it. What they led to stays until garbage is collected.
+    /// every name of it, `#3` the third entry of the index if it has no name or cannot be
+    /// understood. What they led to stays until garbage is collected.
     ///
     /// What is there goes, even if not all is.
     pub fn remove(&self, texts: &[&str]) -> Result<Removal> {
         let removing = || "removing names";
-        let found = |names: &Names<'_>| {
-            let entries = names.entries();
-            let mut removal = Removal { removed: Vec::new(), missing: Vec::new() };
-            for text in texts {
-                let selected = Wanted::parse(text).select(&entries);
-                if selected.is_empty() {
-                    let error = Error::not_found(not_found(text, &entries));
-                    removal.missing.push(((*text).to_owned(), error));
-                }
-                for entry in selected {
-                    if !removal.removed.contains(entry) {
-                        removal.removed.push(entry.clone());
-                    }
-                }
-            }
-            removal
-        };
         // Nothing is locked or made for what is not there.
         let index = Index::read(&self.layout).context(removing)?;
-        let removal = found(&index.names().context(removing)?);
-        if removal.removed.is_empty() {
+        let mut removal = Removal::of(texts, &index.names().context(removing)?);
+        if removal.is_empty() {
             return Ok(removal);
         }
         self.prepare()?;
-        let mut done = None;
         self.change_names(|names| {
-            let removal = done.insert(found(names));
-            let goes = |entry: &Entry| match entry.name.as_str() {
-                "" => removal.removed.contains(entry),
-                name => removal.removed.iter().any(|it| it.name == name),
-            };
-            names.remove(goes);
-            Ok(!removal.removed.is_empty())
+            removal = Removal::of(texts, names);
+            let (named, nameless): (Vec<&Entry>, Vec<&Entry>) =
+                removal.removed.iter().partition(|entry| !entry.name.is_empty());
+            let called = named.iter().map(|entry| entry.name.as_str()).collect();
+            let nameless = nameless.iter().map(|entry| entry.position);
+            let odd = removal.odd.iter().map(|odd| odd.position);
+            names.remove(&called, &nameless.chain(odd).collect());
+            Ok(!removal.is_empty())
         })
         .context(removing)?;
-        Ok(done.unwrap_or(removal))
+        Ok(removal)
     }
 
     /// Lets `new` mean what `text` names, and returns the entry.
@@ -77,17 +98,12 @@ impl Store {
         let name = new.name();
         let mut tagged = None;
         self.change_names(|names| {
-            let entries = names.entries();
-            let selected = Wanted::parse(text).select(&entries);
-            let Some(entry) = selected.first() else {
-                return Err(Error::not_found(not_found(text, &entries)));
-            };
-            let changed = names.copy(entry, &name)?;
+            let changed = names.copy(&find_in(names, text)?, &name)?;
             tagged = names.entries().into_iter().find(|it| it.name == name);
             Ok(changed)
         })
         .context(|| format!("tagging {name}"))?;
-        tagged.ok_or_else(|| Error::not_found(format!("`{name}` is not in the store")))
+        tagged.ok_or_else(|| not_found(&name))
     }
 
     /// Reads the names, changes them, and replaces them if `change` says that something has

@@ -1,21 +1,63 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Read;
 
+use super::entry::{Entry, Odd};
 use super::find::{Wanted, not_found};
 use super::finding::{Checked, Finding, Problem, Report};
-use super::names::{Entry, Index, Names, Root};
+use super::names::{Index, Names};
+use super::need::{Claim, Content, Need};
 use super::tree::{Links, leads_on};
 use super::{Store, file, sweep};
-use crate::endpoint::Source;
-use crate::error::{Error, ErrorKind, Result};
-use crate::image::{Descriptor, Digest, MediaType};
+use crate::error::{ErrorKind, Result};
+use crate::image::{Descriptor, Digest, MANIFEST_LIMIT, Manifest, MediaType};
+use crate::stream::Verify;
 
-/// What must be there, and who leads to it.
-pub(super) struct Need {
-    pub(super) descriptor: Descriptor,
-    pub(super) entries: Vec<usize>,
-    pub(super) problem: Option<Problem>,
-    /// Whether its digest still has to be computed.
-    pub(super) unread: bool,
+/// What is to be checked.
+struct Chosen {
+    entries: Vec<Entry>,
+    odd: Vec<Odd>,
+}
+
+impl Chosen {
+    fn of(texts: &[&str], names: &Names<'_>) -> Result<Chosen> {
+        let entries = names.entries();
+        if texts.is_empty() {
+            return Ok(Chosen { entries, odd: names.odd().cloned().collect() });
+        }
+        let (mut chosen, mut seen) = (Chosen { entries: vec![], odd: vec![] }, HashSet::new());
+        for text in texts {
+            let wanted = Wanted::parse(text);
+            let selected = wanted.select(&entries);
+            let odd: Vec<&Odd> = names.odd().filter(|odd| wanted.is_odd(odd)).collect();
+            if selected.is_empty() && odd.is_empty() {
+                return Err(not_found(text));
+            }
+            let new = selected.into_iter().filter(|it| seen.insert(it.position)).cloned();
+            chosen.entries.extend(new.collect::<Vec<_>>());
+            chosen.odd.extend(odd.into_iter().filter(|it| seen.insert(it.position)).cloned());
+        }
+        Ok(chosen)
+    }
+}
+
+/// Entries that lead to the same, so that it is followed once.
+struct Root<'a> {
+    descriptor: &'a Descriptor,
+    entries: Vec<&'a Entry>,
+}
+
+fn roots(entries: &[Entry]) -> Vec<Root<'_>> {
+    let mut roots: Vec<Root<'_>> = Vec::new();
+    let mut known: HashMap<(Digest, u64, &str), usize> = HashMap::new();
+    for entry in entries {
+        let Descriptor { digest, size, media_type, .. } = &entry.descriptor;
+        let index = *known.entry((*digest, *size, media_type.as_str())).or_insert_with(|| {
+            roots.push(Root { descriptor: &entry.descriptor, entries: Vec::new() });
+            roots.len() - 1
+        });
+        roots[index].entries.push(entry);
+    }
+    roots
 }
 
 impl Store {
@@ -34,77 +76,57 @@ impl Store {
         observe: &(dyn Fn(&Checked) -> Result<()> + Sync),
     ) -> Result<Report> {
         let index = Index::read(&self.layout)?;
-        let names = index.names()?;
-        let all = names.entries();
-        let entries: Vec<Entry> = match texts {
-            [] => all.clone(),
-            texts => {
-                let mut chosen: Vec<Entry> = Vec::new();
-                for text in texts {
-                    let selected = Wanted::parse(text).select(&all);
-                    if selected.is_empty() {
-                        return Err(Error::not_found(not_found(text, &all)));
-                    }
-                    let new: Vec<_> =
-                        selected.into_iter().filter(|it| !chosen.contains(it)).cloned().collect();
-                    chosen.extend(new);
-                }
-                chosen
-            }
-        };
-        let mut needs = self.needs(&entries);
+        let chosen = Chosen::of(texts, &index.names()?)?;
+        let roots = roots(&chosen.entries);
+        let mut needs = self.needs(&roots);
         if texts.is_empty() {
-            self.add_unreferenced(&mut needs)?;
+            for digest in sweep::blobs(&self.layout)? {
+                needs.entry(digest).or_default();
+            }
         }
         self.read_all(&mut needs, observe)?;
-        let mut report = Report { names: entries.len(), ..Report::default() };
-        for need in needs.values() {
-            if need.problem != Some(Problem::Missing) {
+        let nameless = chosen.entries.iter().filter(|entry| entry.name.is_empty()).count();
+        let names = chosen.entries.len() - nameless;
+        let mut report = Report { names, nameless, ..Report::default() };
+        for content in needs.values().filter_map(|need| need.content.as_ref()) {
+            if content.problem != Some(Problem::Missing) {
                 report.blobs += 1;
-                report.size = report.size.saturating_add(need.descriptor.size);
+                report.size = report.size.saturating_add(content.size);
             }
         }
-        report.findings = self.findings(needs, &entries)?;
-        if texts.is_empty() {
-            report.findings.extend(self.index_findings(&names)?);
+        report.findings = self.findings(&needs, &roots)?;
+        let of_layout = |problem| Finding { digest: None, problem, entries: Vec::new() };
+        // It is written before the first blob.
+        let lost = !needs.is_empty() && file::open(&self.layout.marker())?.is_none();
+        if texts.is_empty() && lost {
+            report.findings.push(of_layout(Problem::Unmarked));
         }
+        report.findings.extend(chosen.odd.into_iter().map(|odd| of_layout(Problem::Entry(odd))));
         Ok(report)
     }
 
-    /// What `entries` lead to. Manifests are read for that.
-    fn needs(&self, entries: &[Entry]) -> BTreeMap<Digest, Need> {
+    /// What `roots` lead to. Manifests are read for that.
+    fn needs(&self, roots: &[Root<'_>]) -> BTreeMap<Digest, Need> {
         let mut needs: BTreeMap<Digest, Need> = BTreeMap::new();
-        let mut links: HashMap<Digest, Option<Links>> = HashMap::new();
-        for (index, entry) in entries.iter().enumerate() {
+        let mut links: HashMap<(Digest, MediaType), Option<Links>> = HashMap::new();
+        for (index, root) in roots.iter().enumerate() {
             let mut seen = HashSet::new();
-            let mut waiting = vec![entry.descriptor.clone()];
+            let mut waiting = vec![root.descriptor.clone()];
             while let Some(descriptor) = waiting.pop() {
-                let digest = descriptor.digest;
-                let may_lead_on = leads_on(&descriptor);
-                let size = descriptor.size;
-                let need = needs.entry(digest).or_insert_with(|| Need {
-                    descriptor,
-                    entries: Vec::new(),
-                    problem: None,
-                    unread: true,
-                });
-                if need.descriptor.size != size {
-                    let got = need.descriptor.size;
-                    need.problem.get_or_insert(Problem::Size { expected: size, got });
-                }
-                if !seen.insert(digest) {
+                let claim = Claim::of(&descriptor, leads_on(&descriptor));
+                if !seen.insert((descriptor.digest, claim.clone())) {
                     continue;
                 }
-                need.entries.push(index);
-                if !may_lead_on {
-                    continue;
-                }
-                let links = links.entry(digest).or_insert_with(|| {
-                    need.unread = false;
-                    match self.read_manifest(&need.descriptor) {
-                        Ok(links) => Some(links),
+                let need = needs.entry(descriptor.digest).or_default();
+                let kind = claim.kind.clone();
+                let said = need.said.entry(claim).or_default();
+                said.roots.push(index);
+                let Some(kind) = kind else { continue };
+                let links = links.entry((descriptor.digest, kind)).or_insert_with_key(|key| {
+                    match self.links(&mut need.content, &key.0, &key.1) {
+                        Ok(links) => links,
                         Err(problem) => {
-                            need.problem = Some(problem);
+                            said.problem = Some(problem);
                             None
                         }
                     }
@@ -115,31 +137,45 @@ impl Store {
         needs
     }
 
-    fn read_manifest(&self, descriptor: &Descriptor) -> Result<Links, Problem> {
-        let (expected, got) = (descriptor.size, self.is_there(descriptor.digest)?);
-        if got != expected {
-            return Err(Problem::Size { expected, got });
+    /// What a manifest leads to, whatever is said of its size, if it holds what its digest says.
+    /// Notes in `content` whether it does.
+    fn links(
+        &self,
+        content: &mut Option<Content>,
+        digest: &Digest,
+        kind: &MediaType,
+    ) -> Result<Option<Links>, Problem> {
+        let size = match (&content, self.is_there(*digest)) {
+            (Some(Content { problem: Some(_), .. }), _) => return Ok(None),
+            (_, Err(problem)) => {
+                *content = Some(Content::bad(0, problem));
+                return Ok(None);
+            }
+            (_, Ok(size)) => size,
+        };
+        if size > MANIFEST_LIMIT {
+            let limit = MANIFEST_LIMIT;
+            return Err(Problem::Malformed(format!("expected at most {limit} bytes, got {size}")));
         }
-        Ok(Links::of(&self.manifest(descriptor)?))
+        let mut bytes = Vec::new();
+        let descriptor = Descriptor::new(kind.clone(), *digest, size);
+        let read = self
+            .blob_file(&descriptor)
+            .and_then(|file| Ok(Verify::new(file, &descriptor).read_to_end(&mut bytes)?));
+        if let Err(error) = read {
+            *content = Some(Content::bad(size, error.into()));
+            return Ok(None);
+        }
+        *content = Some(Content::good(size));
+        match Manifest::parse(bytes, digest.algorithm(), Some(kind)) {
+            Ok(manifest) => Ok(Some(Links::of(&manifest))),
+            Err(error) => Err(Problem::Malformed(error.to_string())),
+        }
     }
 
-    /// Adds the blobs that nothing leads to: the next pull would take them for what they are called.
-    fn add_unreferenced(&self, needs: &mut BTreeMap<Digest, Need>) -> Result<()> {
-        for digest in sweep::blobs(&self.layout)? {
-            if needs.contains_key(&digest) {
-                continue;
-            }
-            let (size, problem) = match self.is_there(digest) {
-                Ok(size) => (size, None),
-                // Somebody is collecting garbage.
-                Err(Problem::Missing) => continue,
-                Err(problem) => (0, Some(problem)),
-            };
-            let descriptor = Descriptor::new(MediaType::default(), digest, size);
-            let unread = problem.is_none();
-            needs.insert(digest, Need { descriptor, entries: Vec::new(), problem, unread });
-        }
-        Ok(())
+    /// Whether there is a file under that digest, whatever it holds.
+    pub fn has_file(&self, digest: Digest) -> bool {
+        self.is_there(digest).is_ok()
     }
 
     /// The size of a blob's file, if it is one.
@@ -159,8 +195,11 @@ impl Store {
 
     /// What is still wrong now that all has been read: while that took place, names and what they
     /// led to may have gone, or come again.
-    fn findings(&self, needs: BTreeMap<Digest, Need>, entries: &[Entry]) -> Result<Vec<Finding>> {
-        let wrong: Vec<Need> = needs.into_values().filter(|need| need.problem.is_some()).collect();
+    fn findings(&self, needs: &BTreeMap<Digest, Need>, roots: &[Root<'_>]) -> Result<Vec<Finding>> {
+        let wrong = needs.iter().flat_map(|(digest, need)| {
+            need.problems().into_iter().map(|(problem, roots)| (*digest, problem, roots))
+        });
+        let wrong: Vec<_> = wrong.collect();
         if wrong.is_empty() {
             return Ok(Vec::new());
         }
@@ -168,46 +207,23 @@ impl Store {
             self.entries()?.into_iter().map(|it| (it.name, it.descriptor.digest)).collect();
         let is_still = |entry: &Entry| now.contains(&(entry.name.clone(), entry.descriptor.digest));
         let mut findings = Vec::new();
-        for need in wrong {
-            let leading: Vec<&Entry> = need.entries.iter().map(|index| &entries[*index]).collect();
-            let still: Vec<Entry> =
-                leading.iter().copied().filter(|entry| is_still(entry)).cloned().collect();
+        for (digest, problem, mut leading) in wrong {
+            leading.sort_unstable();
+            leading.dedup();
+            let entries = leading.iter().flat_map(|index| roots[*index].entries.iter().copied());
+            let mut still: Vec<Entry> = entries.filter(|it| is_still(it)).cloned().collect();
+            still.sort_by(|a, b| (&a.name, a.position).cmp(&(&b.name, b.position)));
             if still.is_empty() && !leading.is_empty() {
                 continue;
             }
-            let Some(problem) = need.problem else { continue };
+            let is_gone = || matches!(self.is_there(digest), Err(Problem::Missing));
             let again = match problem {
-                Problem::Missing => self.is_there(need.descriptor.digest).err(),
-                _ if still.is_empty() => match self.is_there(need.descriptor.digest) {
-                    Err(Problem::Missing) => None,
-                    _ => Some(problem),
-                },
-                _ => Some(problem),
+                Problem::Missing if still.is_empty() => None,
+                Problem::Missing => self.is_there(digest).err(),
+                problem => Some(problem).filter(|_| !still.is_empty() || !is_gone()),
             };
             if let Some(problem) = again {
-                let digest = Some(need.descriptor.digest);
-                findings.push(Finding { digest, problem, entries: still });
-            }
-        }
-        Ok(findings)
-    }
-
-    fn index_findings(&self, names: &Names<'_>) -> Result<Vec<Finding>> {
-        let finding = |why: String| Finding {
-            digest: None,
-            problem: Problem::Entry(why),
-            entries: Vec::new(),
-        };
-        let mut findings = Vec::new();
-        let path = self.layout.index();
-        if file::open(&path)?.is_none() && !sweep::blobs(&self.layout)?.is_empty() {
-            findings.push(finding(format!("`{}` is missing", path.display())));
-        }
-        for root in names.roots() {
-            if let Root::Unknown(json) = root {
-                let json: String = json.chars().take(100).collect();
-                let why = format!("expected a descriptor, got `{}`", json.escape_debug());
-                findings.push(finding(why));
+                findings.push(Finding { digest: Some(digest), problem, entries: still });
             }
         }
         Ok(findings)

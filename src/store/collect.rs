@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::Access;
 use rustix::io::Errno;
 
-use super::file::Locked;
 use super::lock::SweepLock;
+use super::locked::Locked;
 use super::names::{Index, Root};
 use super::partial;
 use super::scan::Mentions;
@@ -19,6 +19,7 @@ use super::{Store, file};
 use crate::endpoint::Source;
 use crate::error::{Context, Error, Result};
 use crate::image::{Descriptor, Digest, MANIFEST_LIMIT};
+use crate::printable::printable;
 
 /// What to collect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,11 +129,6 @@ impl Store {
 
     /// All that names and live processes lead to.
     fn needed(&self, leases: &Leases) -> Result<HashSet<Digest>> {
-        let path = self.layout.index();
-        if file::open(&path)?.is_none() && !sweep::blobs(&self.layout)?.is_empty() {
-            let message = format!("`{}` is missing: nobody knows what is needed", path.display());
-            return Err(Error::content(message));
-        }
         let index = Index::read(&self.layout)?;
         let names = index.names()?;
         let mut marks = Marks { store: self, needed: leases.content.clone(), ..Marks::new(self) };
@@ -140,12 +136,12 @@ impl Store {
             match root {
                 Root::Entry(entry) => marks
                     .follow(entry.descriptor.clone())
-                    .context(|| format!("reading what `{}` leads to", entry.name.escape_debug()))?,
-                Root::Unknown(json) => {
+                    .context(|| format!("reading what `{}` leads to", printable(&entry.name)))?,
+                Root::Odd(odd, json) => {
                     let mentions = Mentions::of(json.as_bytes());
                     if mentions.unknown {
-                        let message = "an entry leads to something by an unknown kind of digest";
-                        return Err(Error::content(message))
+                        let path = self.layout.index();
+                        return Err(Error::content(odd.to_string()))
                             .context(|| format!("reading `{}`", path.display()));
                     }
                     mentions.digests.into_iter().for_each(|digest| marks.follow_unknown(digest));
@@ -277,7 +273,7 @@ impl Sweep<'_> {
                 continue;
             }
             // The file is made where there is only a record: whoever has it locked has both.
-            let file = Locked::try_exclusive(partial::open(&path)?)
+            let file = Locked::try_exclusive(partial::open(&path, 0)?)
                 .context(|| format!("locking `{}`", path.display()))?;
             let file = match file {
                 Ok(file) if file::is_same(&file, &path)? => file,

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::names::Entry;
+use super::entry::{Entry, Odd};
 use crate::error::{Error, ErrorKind};
 use crate::image::Digest;
 
@@ -9,6 +9,8 @@ use crate::image::Digest;
 pub struct Report {
     /// How many names were followed.
     pub names: usize,
+    /// How many entries without a name.
+    pub nameless: usize,
     /// How many blobs and manifests were read.
     pub blobs: usize,
     /// Bytes of them.
@@ -20,7 +22,7 @@ pub struct Report {
 /// Something that is wrong in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The blob; without one it is the index that is wrong.
+    /// The blob; without one it is the index or the layout that is wrong.
     pub digest: Option<Digest>,
     /// What is wrong with it.
     pub problem: Problem,
@@ -28,7 +30,7 @@ pub struct Finding {
     pub entries: Vec<Entry>,
 }
 
-/// What is wrong with a blob.
+/// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// It is not there.
@@ -48,8 +50,17 @@ pub enum Problem {
     Malformed(String),
     /// This machine cannot read it.
     Unreadable(String),
+    /// It is as its digest says, and what leads to it says another size.
+    Claim {
+        /// What is said, in bytes.
+        said: u64,
+        /// What is true, in bytes.
+        size: u64,
+    },
     /// The index has an entry that leads nowhere.
-    Entry(String),
+    Entry(Odd),
+    /// There is no `oci-layout`, so that other tools do not take the folder for a layout.
+    Unmarked,
 }
 
 impl Problem {
@@ -62,7 +73,24 @@ impl Problem {
             Problem::Digest(_) => "digest",
             Problem::Malformed(_) => "malformed",
             Problem::Unreadable(_) => "unreadable",
+            Problem::Claim { .. } => "claim",
             Problem::Entry(_) => "index",
+            Problem::Unmarked => "layout",
+        }
+    }
+
+    /// Whether it is gone once the blob is there again as its digest says.
+    pub fn is_of_content(&self) -> bool {
+        match self {
+            Problem::Missing
+            | Problem::NotAFile
+            | Problem::Size { .. }
+            | Problem::Digest(_)
+            | Problem::Unreadable(_) => true,
+            Problem::Malformed(_)
+            | Problem::Claim { .. }
+            | Problem::Entry(_)
+            | Problem::Unmarked => false,
         }
     }
 }
@@ -70,13 +98,15 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::Missing => f.write_str("it is missing"),
+            Problem::Missing | Problem::Unmarked => f.write_str("it is missing"),
             Problem::NotAFile => f.write_str("it is not a regular file"),
             Problem::Size { expected, got } => write!(f, "expected {expected} bytes, got {got}"),
             Problem::Digest(got) => write!(f, "its content is {got}"),
-            Problem::Malformed(why) | Problem::Unreadable(why) | Problem::Entry(why) => {
-                f.write_str(why)
+            Problem::Malformed(why) | Problem::Unreadable(why) => f.write_str(why),
+            Problem::Claim { said, size } => {
+                write!(f, "it has {size} bytes, and is said to have {said}")
             }
+            Problem::Entry(odd) => odd.fmt(f),
         }
     }
 }

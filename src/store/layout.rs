@@ -1,3 +1,4 @@
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::image::{Algorithm, Digest};
@@ -50,10 +51,16 @@ impl Layout {
     }
 
     /// All folders, of which none may be anything else.
-    pub(super) fn folders(&self) -> Vec<PathBuf> {
+    fn folders(&self) -> Vec<PathBuf> {
         let algorithms = [Algorithm::Sha256, Algorithm::Sha512].map(|it| self.blobs_of(it));
         let shared = std::iter::once(self.blobs()).chain(algorithms);
         shared.chain(self.private_folders()).collect()
+    }
+
+    /// What stands where a folder is expected. A link would lead what is written out of the store.
+    pub(super) fn obstacle(&self) -> Option<PathBuf> {
+        let is_other = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|it| !it.is_dir());
+        self.folders().into_iter().find(is_other)
     }
 
     /// What is ours alone; other tools leave it be.

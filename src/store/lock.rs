@@ -1,9 +1,12 @@
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 
 use super::Durability;
-use super::file::{self, Locked, Temporary};
+use super::file;
 use super::layout::Layout;
+use super::locked::Locked;
+use super::temporary::Temporary;
 use crate::endpoint::Guard;
 use crate::error::{Context, Result};
 use crate::image::Digest;
@@ -17,10 +20,7 @@ pub(super) struct IndexLock(
 impl IndexLock {
     /// Waits for whoever holds it; they hold it only for one small write.
     pub(super) fn take(layout: &Layout) -> Result<IndexLock> {
-        let path = layout.index_lock();
-        let file = file::open_own(&path)?;
-        let locked = Locked::exclusive(file).context(|| format!("locking `{}`", path.display()))?;
-        Ok(IndexLock(locked))
+        locked(&layout.index_lock(), Locked::exclusive).map(IndexLock)
     }
 }
 
@@ -34,26 +34,23 @@ pub(super) struct SweepLock(
 
 impl SweepLock {
     pub(super) fn shared(layout: &Layout) -> Result<SweepLock> {
-        let path = layout.sweep_lock();
-        let file = file::open_own(&path)?;
-        let locked = Locked::shared(file).context(|| format!("locking `{}`", path.display()))?;
-        Ok(SweepLock(locked))
+        locked(&layout.sweep_lock(), Locked::shared).map(SweepLock)
     }
 
     pub(super) fn exclusive(layout: &Layout) -> Result<SweepLock> {
-        let path = layout.sweep_lock();
-        let file = file::open_own(&path)?;
-        let locked = Locked::exclusive(file).context(|| format!("locking `{}`", path.display()))?;
-        Ok(SweepLock(locked))
+        locked(&layout.sweep_lock(), Locked::exclusive).map(SweepLock)
     }
 
     /// None if somebody has it.
     pub(super) fn try_exclusive(layout: &Layout) -> Result<Option<SweepLock>> {
-        let path = layout.sweep_lock();
-        let locked = Locked::try_exclusive(file::open_own(&path)?)
-            .context(|| format!("locking `{}`", path.display()))?;
-        Ok(locked.ok().map(SweepLock))
+        let lock = locked(&layout.sweep_lock(), Locked::try_exclusive)?;
+        Ok(lock.ok().map(SweepLock))
     }
+}
+
+/// What `lock` makes of the lock file at `path`.
+fn locked<T>(path: &Path, lock: fn(std::fs::File) -> std::io::Result<T>) -> Result<T> {
+    lock(file::open_lock(path)?).context(|| format!("locking `{}`", path.display()))
 }
 
 /// What a lease begins with whose holder does not sync what it writes.
@@ -75,16 +72,12 @@ impl Lease {
         durability: Durability,
     ) -> Result<Lease> {
         let _sweep = SweepLock::shared(layout)?;
-        let mut lease = Temporary::create(&layout.leases())?;
         let mut list: String = content.iter().map(|digest| format!("{digest}\n")).collect();
         if durability == Durability::Unsynced {
             list.insert_str(0, &format!("{UNSYNCED}\n"));
         }
-        lease
-            .file
-            .write_all(list.as_bytes())
-            .context(|| format!("writing `{}`", lease.path().display()))?;
-        Ok(Lease { file: lease, layout: layout.clone() })
+        let file = Temporary::with(&layout.leases(), list.as_bytes())?;
+        Ok(Lease { file, layout: layout.clone() })
     }
 }
 

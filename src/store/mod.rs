@@ -6,27 +6,34 @@
 mod change;
 mod check;
 mod collect;
+mod defect;
+mod entry;
 mod file;
 mod find;
 mod finding;
 mod folder;
+mod hold;
 mod layout;
 mod lock;
+mod locked;
+mod marker;
 mod names;
+mod need;
 mod partial;
 mod read;
 mod record;
 mod repair;
+mod rewrite;
 mod scan;
 mod scrub;
 mod settle;
 mod sweep;
+mod temporary;
 mod tree;
 mod unnamed;
 mod usage;
 mod write;
 
-use std::io::Read;
 use std::path::Path;
 
 use layout::Layout;
@@ -37,13 +44,19 @@ use crate::error::{Context, Error, ErrorKind, Result};
 pub use crate::endpoint::Durability;
 pub use change::Removal;
 pub use collect::{Amount, Collected, Collection};
+pub use defect::Defect;
+pub use entry::{Entry, Odd};
 pub use finding::{Checked, Finding, Problem, Report};
-pub use names::Entry;
 pub use read::Summary;
 pub use repair::Repair;
 pub use usage::Usage;
 
 /// Images in a folder, for any number of processes at once.
+///
+/// Content that no name leads to goes when somebody collects garbage, unless a live process holds
+/// it: who writes [protects](crate::endpoint::Sink::protect) what it writes until it is named, who
+/// reads for long [holds](crate::endpoint::Source::hold) what it reads. A store that cannot be written is read
+/// without any of that.
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
@@ -72,20 +85,11 @@ impl Store {
             }
             Ok(_) => {}
         }
-        for folder in store.layout.folders() {
-            // A link would lead what is written out of the store.
-            let other = std::fs::symlink_metadata(&folder).is_ok_and(|it| !it.is_dir());
-            if other {
-                let message = format!("`{}` is not a folder", folder.display());
-                return Err(Error::content(message)).context(opening);
-            }
+        if let Some(path) = store.layout.obstacle() {
+            let message = format!("`{}` is not a folder", path.display());
+            return Err(Error::content(message)).context(opening);
         }
-        if let Some(file) = file::open(&store.layout.marker())? {
-            let mut bytes = Vec::new();
-            file.take(4096).read_to_end(&mut bytes).context(opening)?;
-            let path = store.layout.marker();
-            names::check_marker(&bytes).context(|| format!("reading `{}`", path.display()))?;
-        }
+        marker::check(&store.layout)?;
         Ok(store)
     }
 }

@@ -1,35 +1,16 @@
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::file;
+use super::entry::{self, Entry, Note, Odd, Parsed};
 use super::layout::Layout;
-use super::read::Summary;
+use super::{file, rewrite, sweep};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::json::{Bounded, Ordered};
-use crate::image::{Descriptor, Digest, Platform};
-
-/// The name of an entry.
-///
-/// Spec: [Annotation keys][spec].
-///
-/// [spec]: https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md#pre-defined-annotation-keys
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// The digest that the name has where it came from.
-const RESOLVED: &str = "io.windlass.resolved";
-/// The repository that it came from.
-const ORIGIN: &str = "io.windlass.origin";
-/// Bytes of all that the entry leads to.
-const SIZE: &str = "io.windlass.size";
-/// When the image was made, as its config says.
-const CREATED: &str = "io.windlass.created";
-/// The platforms that are stored, separated by commas.
-const PLATFORMS: &str = "io.windlass.platforms";
-/// The name that containerd gives it.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
+use crate::image::{Descriptor, Digest};
 
 /// Most bytes of an `index.json`: names and descriptors of some 100,000 images.
 const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
@@ -37,62 +18,9 @@ const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
 /// Most entries of an `index.json`: small ones take more memory than bytes.
 const ENTRIES_LIMIT: usize = 200_000;
 
-/// A name in the store and what it leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The name, as it is written in the index; the full name if it was windlass who wrote it.
-    /// Empty if the entry has none.
-    pub name: String,
-    /// What the name leads to, with the platform if it is one image, and all annotations.
-    pub descriptor: Descriptor,
-}
-
-impl Entry {
-    /// The digest that the name had where the image came from: an index's, of which perhaps only
-    /// one platform is stored. The stored digest, where nothing else is known.
-    pub fn resolved(&self) -> Digest {
-        self.annotation(RESOLVED)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(self.descriptor.digest)
-    }
-
-    /// The name that containerd and docker know it by, if they or their like have written it: then
-    /// [`name`](Entry::name) is perhaps only a tag.
-    pub fn full_name(&self) -> Option<&str> {
-        self.annotation(CONTAINERD_NAME)
-    }
-
-    /// The repository that the image came from, if that is known.
-    pub fn origin(&self) -> Option<&str> {
-        self.annotation(ORIGIN)
-    }
-
-    /// What the entry says of what it leads to, if it was windlass who wrote it.
-    pub(super) fn noted(&self) -> Option<Summary> {
-        let size = self.annotation(SIZE)?.parse().ok()?;
-        let created = self.annotation(CREATED).map(str::to_owned);
-        let platforms = match (&self.descriptor.platform, self.annotation(PLATFORMS)) {
-            (Some(platform), _) => vec![platform.clone()],
-            (None, Some("")) => Vec::new(),
-            (None, Some(list)) => {
-                list.split(',').map(|it| it.parse().ok()).collect::<Option<_>>()?
-            }
-            (None, None) => return None,
-        };
-        Some(Summary { platforms, size, created })
-    }
-
-    fn annotation(&self, key: &str) -> Option<&str> {
-        self.descriptor.annotations.get(key).map(String::as_str)
-    }
-}
-
-/// What is said of an entry beside its descriptor when it is written.
-pub(super) struct Note {
-    pub(super) resolved: Digest,
-    pub(super) origin: Option<String>,
-    pub(super) summary: Summary,
-}
+/// An index without entries.
+pub(super) const EMPTY: &[u8] =
+    br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 
 /// The bytes of an `index.json`.
 pub(super) struct Index {
@@ -102,11 +30,20 @@ pub(super) struct Index {
 
 impl Index {
     /// Reads the index; one that is not there is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Content`] if it is not there and blobs are: to take it for empty would say that
+    /// nobody needs them.
     pub(super) fn read(layout: &Layout) -> Result<Index> {
         let path = layout.index();
         let reading = || format!("reading `{}`", path.display());
         let mut bytes = Vec::new();
         match file::open(&path)? {
+            None if Index::is_lost(layout)? => {
+                let message = format!("`{}` is missing, and there are blobs", path.display());
+                return Err(Error::content(message));
+            }
             None => bytes.extend(EMPTY),
             Some(file) => {
                 let size = file.metadata().context(reading)?.len().min(INDEX_LIMIT);
@@ -119,6 +56,12 @@ impl Index {
             return Err(Error::content(message)).context(reading);
         }
         Ok(Index { bytes, path })
+    }
+
+    /// Whether it is not there although there are blobs. A new store has its index before its
+    /// first blob.
+    pub(super) fn is_lost(layout: &Layout) -> Result<bool> {
+        Ok(!sweep::blobs(layout)?.is_empty() && file::open(&layout.index())?.is_none())
     }
 
     /// What it says.
@@ -141,8 +84,16 @@ pub(super) struct Names<'a> {
 /// One element of `manifests`.
 struct Element<'a> {
     json: Cow<'a, str>,
-    /// What it is, if it can be understood.
-    entry: Option<Box<Entry>>,
+    parsed: Parsed,
+}
+
+impl Element<'_> {
+    fn entry(&self) -> Option<&Entry> {
+        match &self.parsed {
+            Parsed::Entry(entry) => Some(entry),
+            Parsed::Odd(_) => None,
+        }
+    }
 }
 
 impl<'a> Names<'a> {
@@ -159,13 +110,12 @@ impl<'a> Names<'a> {
             }
             None => None,
         };
-        let element = |raw: &'a RawValue| {
+        let element = |(index, raw): (usize, &'a RawValue)| {
             let json = raw.get();
-            Element { json: json.into(), entry: parse_entry(json).map(Box::new) }
+            Element { json: json.into(), parsed: Parsed::of(json, index + 1) }
         };
-        let elements =
-            manifests.map_or_else(Vec::new, |list| list.0.into_iter().map(element).collect());
-        Ok(Names { fields, elements })
+        let manifests = manifests.map_or_else(Vec::new, |list| list.0);
+        Ok(Names { fields, elements: manifests.into_iter().enumerate().map(element).collect() })
     }
 
     /// The index as it is to be written.
@@ -196,70 +146,74 @@ impl<'a> Names<'a> {
     /// The entries that can be understood; of several with one name the last. Those without a
     /// name are all there, at the end.
     pub(super) fn entries(&self) -> Vec<Entry> {
-        last_of_each_name(
-            self.elements.iter().filter_map(|it| it.entry.as_deref().cloned()).collect(),
-        )
+        last_of_each_name(self.elements.iter().filter_map(|it| it.entry().cloned()).collect())
     }
 
     /// The same, if nothing else is of interest.
     pub(super) fn into_entries(self) -> Vec<Entry> {
-        last_of_each_name(
-            self.elements.into_iter().filter_map(|it| it.entry.map(|entry| *entry)).collect(),
-        )
+        let entry = |element: Element<'_>| match element.parsed {
+            Parsed::Entry(entry) => Some(*entry),
+            Parsed::Odd(_) => None,
+        };
+        last_of_each_name(self.elements.into_iter().filter_map(entry).collect())
+    }
+
+    /// Those that cannot be understood.
+    pub(super) fn odd(&self) -> impl Iterator<Item = &Odd> {
+        self.elements.iter().filter_map(|it| match &it.parsed {
+            Parsed::Entry(_) => None,
+            Parsed::Odd(odd) => Some(&**odd),
+        })
     }
 
     /// Lets `name` mean `target` and nothing else. Says whether that changes anything.
+    ///
+    /// What the entry says that is not ours it goes on saying, if it meant that before.
     pub(super) fn set(&mut self, name: &str, target: &Descriptor, note: &Note) -> Result<bool> {
-        let mut descriptor = Descriptor {
-            platform: target.platform.clone(),
-            ..Descriptor::new(target.media_type.clone(), target.digest, target.size)
-        };
-        let Summary { platforms, size, created } = &note.summary;
-        if note.origin.is_none() && self.says_already(name, &descriptor, note.resolved) {
+        let named = self.elements.iter().rev().find(|it| it.parsed.name() == name);
+        let before = named.and_then(Element::entry);
+        let before = before.filter(|it| it.descriptor.digest == target.digest).cloned();
+        if note.origin.is_none() && self.says_already(name, target, note.resolved) {
             return Ok(false);
         }
-        let platforms: Vec<String> = platforms.iter().map(Platform::to_string).collect();
-        let notes = [
-            (RESOLVED, Some(note.resolved.to_string())),
-            (ORIGIN, note.origin.clone()),
-            (SIZE, Some(size.to_string())),
-            (CREATED, created.clone()),
-            (PLATFORMS, Some(platforms.join(",")).filter(|_| target.platform.is_none())),
-        ];
-        for (key, value) in notes {
-            if let Some(value) = value {
-                descriptor.annotations.insert(key.into(), value);
-            }
-        }
-        self.put(name, descriptor)
+        self.put(name, note.descriptor(target, before.as_ref()), before.as_ref())
     }
 
     /// Whether `name` leads to that content, and nowhere else, by the entry of another tool: what
     /// that says beside is not ours to change.
     fn says_already(&self, name: &str, content: &Descriptor, resolved: Digest) -> bool {
-        let entries = self.elements.iter().filter_map(|it| it.entry.as_deref());
-        let mut of_name = entries.filter(|entry| entry.name == name);
-        let Some(entry) = of_name.next() else { return false };
+        let mut of_name = self.elements.iter().filter(|it| it.parsed.name() == name);
+        let Some(entry) = of_name.next().and_then(Element::entry) else { return false };
         let Descriptor { digest, size, media_type, .. } = &entry.descriptor;
         let is_same = (*digest, *size) == (content.digest, content.size)
             && *media_type == content.media_type
             && resolved == content.digest;
-        of_name.next().is_none() && is_same && entry.annotation(RESOLVED).is_none()
+        of_name.next().is_none() && is_same && !entry.is_ours()
     }
 
     /// Lets `name` mean what `entry` does, with all that is known of it. Says whether that changes
     /// anything.
     pub(super) fn copy(&mut self, entry: &Entry, name: &str) -> Result<bool> {
-        let mut descriptor = entry.descriptor.clone();
-        descriptor.annotations.remove(CONTAINERD_NAME);
-        self.put(name, descriptor)
+        if entry.name == name {
+            return Ok(false);
+        }
+        self.put(name, entry.descriptor.clone(), Some(entry))
     }
 
-    fn put(&mut self, name: &str, mut descriptor: Descriptor) -> Result<bool> {
-        descriptor.annotations.insert(REF_NAME.into(), name.into());
-        let json = serde_json::to_string(&descriptor)
-            .map_err(|error| Error::new(ErrorKind::Other(error.to_string())))?;
-        let is_it = |it: &Element| it.entry.as_ref().is_some_and(|entry| entry.name == name);
+    /// Replaces the entries called `name` by one with `descriptor`, written as `like` is.
+    fn put(
+        &mut self,
+        name: &str,
+        mut descriptor: Descriptor,
+        like: Option<&Entry>,
+    ) -> Result<bool> {
+        entry::rename(&mut descriptor, name);
+        let like = like.and_then(|entry| {
+            let element = self.elements.get(entry.position.checked_sub(1)?)?;
+            Some((&*element.json, &entry.descriptor))
+        });
+        let json = rewrite::descriptor(&descriptor, like)?;
+        let is_it = |it: &Element<'_>| it.parsed.name() == name;
         let mut same_name = self.elements.iter().filter(|it| is_it(it));
         if let (Some(only), None) = (same_name.next(), same_name.next())
             && only.json == json
@@ -267,21 +221,26 @@ impl<'a> Names<'a> {
             return Ok(false);
         }
         self.elements.retain(|it| !is_it(it));
-        let entry = Some(Box::new(Entry { name: name.into(), descriptor }));
-        self.elements.push(Element { json: json.into(), entry });
+        let position = self.elements.len() + 1;
+        let entry = Entry { name: name.into(), descriptor, position };
+        self.elements.push(Element { json: json.into(), parsed: Parsed::Entry(Box::new(entry)) });
         Ok(true)
     }
 
-    /// Removes every entry that `goes` says.
-    pub(super) fn remove(&mut self, goes: impl Fn(&Entry) -> bool) {
-        self.elements.retain(|it| !it.entry.as_deref().is_some_and(&goes));
+    /// Removes what is called `names`, and what stands at `positions`.
+    pub(super) fn remove(&mut self, names: &HashSet<&str>, positions: &HashSet<usize>) {
+        let mut position = 0;
+        self.elements.retain(|it| {
+            position += 1;
+            !names.contains(it.parsed.name()) && !positions.contains(&position)
+        });
     }
 
     /// What all entries lead to, those of a repeated name too: other tools may take the first.
     pub(super) fn roots(&self) -> impl Iterator<Item = Root<'_>> {
-        self.elements.iter().map(|it| match &it.entry {
-            Some(entry) => Root::Entry(entry),
-            None => Root::Unknown(&it.json),
+        self.elements.iter().map(|it| match &it.parsed {
+            Parsed::Entry(entry) => Root::Entry(entry),
+            Parsed::Odd(odd) => Root::Odd(odd, &it.json),
         })
     }
 }
@@ -303,53 +262,19 @@ fn last_of_each_name(mut entries: Vec<Entry>) -> Vec<Entry> {
 /// One element of the index.
 pub(super) enum Root<'a> {
     Entry(&'a Entry),
-    /// The JSON of something that we do not understand.
-    Unknown(&'a str),
+    /// Something that we do not understand, and its JSON.
+    Odd(&'a Odd, &'a str),
 }
-
-/// An index without entries.
-pub(super) const EMPTY: &[u8] =
-    br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 
 fn as_u64(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
-}
-
-fn parse_entry(json: &str) -> Option<Entry> {
-    let descriptor: Descriptor = serde_json::from_str(json).ok()?;
-    let name = descriptor.annotations.get(REF_NAME).cloned().unwrap_or_default();
-    Some(Entry { name, descriptor })
-}
-
-/// The content of `oci-layout`.
-///
-/// Spec: [oci-layout file][spec].
-///
-/// [spec]: https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md#oci-layout-file
-pub(super) const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-
-/// Refuses a layout of a version that we do not know.
-pub(super) fn check_marker(bytes: &[u8]) -> Result<()> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Marker {
-        image_layout_version: String,
-    }
-    let marker: Marker = serde_json::from_slice(bytes)
-        .map_err(|error| Error::content(format!("expected the version of a layout: {error}")))?;
-    match marker.image_layout_version.strip_prefix("1.") {
-        Some(_) => Ok(()),
-        None => Err(Error::content(format!(
-            "expected image layout version 1, got `{}`",
-            marker.image_layout_version.escape_debug()
-        ))),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::image::MediaType;
+    use crate::store::Summary;
 
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -380,7 +305,9 @@ mod tests {
     #[test]
     fn of_several_entries_of_one_name_the_last_counts_and_writing_replaces_all() {
         let entry = |size: u64| {
-            format!(r#"{{"digest":"{DIGEST}","size":{size},"annotations":{{"{REF_NAME}":"n"}}}}"#)
+            format!(
+                r#"{{"digest":"{DIGEST}","size":{size},"annotations":{{"org.opencontainers.image.ref.name":"n"}}}}"#
+            )
         };
         let text = format!(r#"{{"manifests":[{},{}]}}"#, entry(1), entry(2));
         let mut names = Names::parse(text.as_bytes()).unwrap();

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Durability;
-use super::file::{self, Locked, Temporary};
+use super::file;
 use super::layout::Layout;
+use super::locked::Locked;
 use super::record::{self, RecordFile};
-use crate::endpoint::{Draft, Extent};
-use crate::error::{Context, ErrorKind, Result};
+use super::temporary::Temporary;
+use crate::endpoint::Draft;
+use crate::error::{Context, ErrorKind, Result, lacking};
 use crate::image::{Descriptor, Digest};
 use crate::stream::Assembly;
 use crate::stream::ranges::Ranges;
@@ -66,7 +68,7 @@ impl Partial {
     ) -> Result<Claimed> {
         let path = layout.partial(blob.digest);
         let file = loop {
-            let file = Locked::try_exclusive(open(&path)?)
+            let file = Locked::try_exclusive(open(&path, blob.size)?)
                 .context(|| format!("locking `{}`", path.display()))?;
             let file = match file {
                 Ok(file) => file,
@@ -125,7 +127,7 @@ impl Partial {
         durability: Durability,
         distrusted: &Distrusted,
     ) -> Result<Partial> {
-        let temporary = Temporary::create(&layout.temporary())?;
+        let temporary = Temporary::create(&layout.temporary(), blob.size)?;
         let path = temporary.path().to_owned();
         let file = clone(&temporary.file, &path)?;
         let mut ranges = Ranges::default();
@@ -134,6 +136,7 @@ impl Partial {
         if trusted && let Ok(Some((theirs, there))) = Partial::left(layout, blob) {
             for range in there.iter() {
                 copy(&theirs, &temporary.file, range.clone())
+                    .map_err(|error| lacking(error, blob.size))
                     .context(|| format!("copying to `{}`", path.display()))?;
                 ranges.insert(range.clone());
             }
@@ -214,11 +217,6 @@ impl Draft for Partial {
         self.assembly.take(offset, buffer, len, |ranges| self.noted(ranges))
     }
 
-    fn copy_at(&self, offset: u64, from: &Extent, len: u64) -> Result<bool> {
-        self.assembly.copy(offset, from, len, |ranges| self.noted(ranges))?;
-        Ok(true)
-    }
-
     fn commit(mut self: Box<Self>) -> Result<()> {
         let got = self.assembly.finish()?;
         if got != self.digest {
@@ -226,7 +224,7 @@ impl Draft for Partial {
             return Err(ErrorKind::Digest { expected: self.digest, got }.into());
         }
         let (file, path) = (self.assembly.file(), self.assembly.path());
-        if let Err(error) = file::sync(file, path, self.durability) {
+        if let Err(error) = file::finish(file, path, self.durability) {
             // The kernel may now take what it could not write for written.
             self.remove()?;
             return Err(error);
@@ -273,8 +271,8 @@ impl Drop for Partial {
 
 /// Opens a partial file. One that was about to become a blob may be without permission to write;
 /// what is no file at all is in the way.
-pub(super) fn open(path: &Path) -> Result<File> {
-    let error = match file::open_own(path) {
+pub(super) fn open(path: &Path, needed: u64) -> Result<File> {
+    let error = match file::open_own(path, needed) {
         Ok(file) => return Ok(file),
         Err(error) => error,
     };
@@ -285,13 +283,11 @@ pub(super) fn open(path: &Path) -> Result<File> {
                 return Err(error);
             }
         }
-        ErrorKind::Content(_) => file::remove(path)?,
-        ErrorKind::Io(it) if it.kind() == io::ErrorKind::IsADirectory => {
-            fs::remove_dir_all(path).context(|| format!("removing `{}`", path.display()))?;
-        }
+        ErrorKind::Content(_) => file::clear(path)?,
+        ErrorKind::Io(it) if it.kind() == io::ErrorKind::IsADirectory => file::clear(path)?,
         _ => return Err(error),
     }
-    file::open_own(path)
+    file::open_own(path, needed)
 }
 
 /// Which file has that name, if it has that size.

@@ -3,16 +3,16 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::names::{Entry, Index};
+use super::entry::{Entry, Odd};
+use super::names::Index;
 use super::{Store, file};
-use crate::endpoint::{Extent, Source};
+use crate::endpoint::{Extent, Guard, Source};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::image::{Config, Descriptor, Digest, Document, MANIFEST_LIMIT, Manifest, Platform};
+use crate::image::{
+    Config, Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT, Manifest, Platform,
+};
 use crate::reference::Reference;
 use crate::stream::Verify;
-
-/// How deep indexes may lie in indexes.
-const DEPTH_LIMIT: u32 = 8;
 
 /// What a name in the store comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,14 @@ impl Store {
     /// All names, in alphabetical order, then what has no name.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         Ok(Index::read(&self.layout)?.names()?.into_entries())
+    }
+
+    /// The same, and what of the index cannot be understood.
+    pub fn entries_and_odd(&self) -> Result<(Vec<Entry>, Vec<Odd>)> {
+        let index = Index::read(&self.layout)?;
+        let names = index.names()?;
+        let odd = names.odd().cloned().collect();
+        Ok((names.into_entries(), odd))
     }
 
     /// What `entry` comes to.
@@ -84,7 +92,7 @@ impl Store {
         {
             summary.add(platform.clone());
         }
-        if !seen.insert(descriptor.digest) || depth > DEPTH_LIMIT {
+        if !seen.insert(descriptor.digest) || depth > INDEX_DEPTH_LIMIT {
             return Ok(());
         }
         summary.size = summary.size.saturating_add(descriptor.size);
@@ -146,7 +154,7 @@ impl Store {
     }
 
     /// The file of a blob that a name leads to; so it is wrong if it is not there.
-    fn blob_file(&self, descriptor: &Descriptor) -> Result<File> {
+    pub(super) fn blob_file(&self, descriptor: &Descriptor) -> Result<File> {
         let path = self.layout.blob(descriptor.digest);
         file::open(&path)?.ok_or_else(|| {
             Error::content(format!("`{}` is missing: the store is not complete", path.display()))
@@ -194,6 +202,15 @@ impl Source for Store {
         file.seek(SeekFrom::Start(range.start))
             .context(|| format!("reading {} from the store", blob.digest))?;
         Ok(Box::new(file.take(range.end.saturating_sub(range.start))))
+    }
+
+    /// Keeps `content` from being collected as garbage, even if its names are removed meanwhile.
+    ///
+    /// What was collected before this returns is gone: whoever holds content looks after that
+    /// whether it is there. Where nothing can be written, and in a layout in which windlass has
+    /// never written, nothing is held and nothing made.
+    fn hold(&self, content: &[Digest]) -> Result<Box<dyn Guard>> {
+        self.lease(content)
     }
 
     fn takes_ranges(&self, _blob: &Descriptor) -> bool {

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::partial;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result, lacking};
 use crate::stream::ranges::{Ranges, Record};
 
 /// A record has at most some dozen ranges; more bytes than this are not one.
 const RECORD_LIMIT: usize = 64 * 1024;
+
+/// What a record takes on the disk.
+const RECORD_SIZE: u64 = 4096;
 
 /// The file beside an unfinished blob that says which ranges of it are there.
 pub(super) struct RecordFile {
@@ -21,7 +24,7 @@ impl RecordFile {
     /// Opens the record of the unfinished blob in `content`, of which `size` bytes are to come,
     /// and says what of it is there. Without a record, nothing is known to be.
     pub(super) fn open(path: PathBuf, content: &File, size: u64) -> Result<(RecordFile, Ranges)> {
-        let file = partial::open(&path)?;
+        let file = partial::open(&path, RECORD_SIZE)?;
         let (ranges, len) =
             parse(&file, content, size).context(|| format!("reading `{}`", path.display()))?;
         Ok((RecordFile { file, path, len: Mutex::new(len) }, ranges))
@@ -44,7 +47,10 @@ impl RecordFile {
         // White space covers what is left of a longer record.
         text.resize(text.len().max(*len), b' ');
         *len = text.len();
-        self.file.write_all_at(&text, 0).context(|| format!("writing `{}`", self.path.display()))
+        self.file
+            .write_all_at(&text, 0)
+            .map_err(|error| lacking(error, RECORD_SIZE))
+            .context(|| format!("writing `{}`", self.path.display()))
     }
 }
 

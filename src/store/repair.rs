@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 
 use super::Store;
+use super::entry::Entry;
 use super::finding::Finding;
-use super::names::Entry;
 use crate::endpoint::{Guard, Origin, Receipt, Sink, Source};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Descriptor, Digest, Document, Manifest};
@@ -33,7 +33,8 @@ impl Store {
         findings: &[Finding],
         source: &'a dyn Source,
     ) -> Repair<'a> {
-        let digests = findings.iter().filter_map(|finding| finding.digest);
+        let bad = findings.iter().filter(|finding| finding.problem.is_of_content());
+        let digests = bad.filter_map(|finding| finding.digest);
         let bad = digests.map(|digest| (digest, self.file_of(digest))).collect();
         Repair { store: self, entry, source, bad }
     }

@@ -4,11 +4,11 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::check::Need;
 use super::finding::{Checked, Problem};
+use super::need::{Content, Need};
 use super::{Store, file};
 use crate::error::{Error, Result};
-use crate::image::{Descriptor, Digest};
+use crate::image::{Descriptor, Digest, MediaType};
 use crate::stream::Verify;
 
 /// Most threads that hash: from there on the disk is what is waited for.
@@ -25,13 +25,18 @@ impl Store {
         needs: &mut BTreeMap<Digest, Need>,
         observe: &(dyn Fn(&Checked) -> Result<()> + Sync),
     ) -> Result<()> {
-        let unread = needs.values().filter(|need| need.unread && need.problem.is_none());
-        let mut waiting: Vec<&Descriptor> = unread.map(|need| &need.descriptor).collect();
-        waiting.sort_by_key(|descriptor| std::cmp::Reverse(descriptor.size));
+        let mut waiting: Vec<(Digest, u64)> = Vec::new();
+        for (digest, need) in needs.iter_mut().filter(|(_, need)| need.content.is_none()) {
+            match self.is_there(*digest) {
+                Ok(size) => waiting.push((*digest, size)),
+                Err(problem) => need.content = Some(Content::bad(0, problem)),
+            }
+        }
+        waiting.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
         let scrub = Scrub {
             store: self,
             observe,
-            total: waiting.iter().fold(0, |sum, it| sum.saturating_add(it.size)),
+            total: waiting.iter().fold(0, |sum, (_, size)| sum.saturating_add(*size)),
             waiting,
             next: AtomicUsize::new(0),
             done: AtomicU64::new(0),
@@ -52,9 +57,14 @@ impl Store {
         if let Some(error) = scrub.ended.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }
-        for (digest, problem) in scrub.wrong.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        for (digest, size) in &scrub.waiting {
+            if let Some(need) = needs.get_mut(digest) {
+                need.content = Some(Content::good(*size));
+            }
+        }
+        for (digest, bad) in scrub.wrong.into_inner().unwrap_or_else(PoisonError::into_inner) {
             if let Some(need) = needs.get_mut(&digest) {
-                need.problem = Some(problem);
+                need.content = Some(bad);
             }
         }
         Ok(())
@@ -65,11 +75,11 @@ impl Store {
 struct Scrub<'a> {
     store: &'a Store,
     observe: &'a (dyn Fn(&Checked) -> Result<()> + Sync),
-    waiting: Vec<&'a Descriptor>,
+    waiting: Vec<(Digest, u64)>,
     next: AtomicUsize,
     done: AtomicU64,
     total: u64,
-    wrong: Mutex<Vec<(Digest, Problem)>>,
+    wrong: Mutex<Vec<(Digest, Content)>>,
     /// What the observer ended it with.
     ended: Mutex<Option<Error>>,
 }
@@ -77,12 +87,13 @@ struct Scrub<'a> {
 impl Scrub<'_> {
     fn work(&self) {
         let mut buffer = vec![0; BUFFER];
-        while let Some(descriptor) = self.waiting.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            match self.read(descriptor, &mut buffer) {
+        while let Some(blob) = self.waiting.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            let (digest, size) = *blob;
+            match self.read(digest, size, &mut buffer) {
                 Ok(Ok(())) => {}
                 Ok(Err(problem)) => {
                     let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-                    wrong.push((descriptor.digest, problem));
+                    wrong.push((digest, Content::bad(size, problem)));
                 }
                 Err(error) => {
                     self.next.store(self.waiting.len(), Ordering::Relaxed);
@@ -95,27 +106,13 @@ impl Scrub<'_> {
     }
 
     /// What is wrong with one blob; the outer error is the observer's.
-    fn read(&self, descriptor: &Descriptor, buffer: &mut [u8]) -> Result<Result<(), Problem>> {
-        let digest = descriptor.digest;
-        match self.store.is_there(digest) {
-            Ok(got) if got != descriptor.size => {
-                return Ok(Err(Problem::Size { expected: descriptor.size, got }));
-            }
-            Ok(_) => {}
-            // What must not be passed on need not be here.
-            Err(Problem::Missing)
-                if descriptor.media_type.is_nondistributable() && descriptor.urls.is_some() =>
-            {
-                return Ok(Ok(()));
-            }
-            Err(problem) => return Ok(Err(problem)),
-        }
+    fn read(&self, digest: Digest, size: u64, buffer: &mut [u8]) -> Result<Result<(), Problem>> {
         let file = match file::open(&self.store.layout.blob(digest)) {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(Err(Problem::Missing)),
             Err(error) => return Ok(Err(error.into())),
         };
-        let mut content = Verify::new(file, descriptor);
+        let mut content = Verify::new(file, &Descriptor::new(MediaType::default(), digest, size));
         loop {
             match content.read(buffer) {
                 Ok(0) => return Ok(Ok(())),

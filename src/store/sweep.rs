@@ -1,5 +1,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -7,9 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::file::{self, Locked};
+use super::file;
 use super::layout::Layout;
 use super::lock::UNSYNCED;
+use super::locked::Locked;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Algorithm, Digest};
 
@@ -60,17 +62,20 @@ pub(super) fn partials(layout: &Layout) -> Result<BTreeSet<Digest>> {
     Ok(list(&layout.partials())?.iter().filter_map(digest).collect())
 }
 
-/// The file at `path`, locked, if nobody else has it locked.
-pub(super) fn abandoned(path: &Path) -> Result<Option<Locked>> {
-    let file = match file::open(path) {
-        Ok(Some(file)) => file,
-        Ok(None) => return Ok(None),
+/// The file at `path`. What is no file was not put there by us, and nobody has locked it.
+fn ours(path: &Path) -> Result<Option<File>> {
+    match file::open(path) {
         Err(error) if matches!(error.kind(), ErrorKind::Content(_)) => {
             log::warn!("{error}: it is left alone");
-            return Ok(None);
+            Ok(None)
         }
-        Err(error) => return Err(error),
-    };
+        opened => opened,
+    }
+}
+
+/// The file at `path`, locked, if nobody else has it locked.
+pub(super) fn abandoned(path: &Path) -> Result<Option<Locked>> {
+    let Some(file) = ours(path)? else { return Ok(None) };
     let locked = Locked::try_exclusive(file).context(|| format!("locking `{}`", path.display()))?;
     match locked {
         Ok(locked) if file::is_same(&locked, path)? => Ok(Some(locked)),
@@ -92,7 +97,7 @@ impl Leases {
         let mut leases = Leases::default();
         for path in list(&layout.leases())? {
             let reading = || format!("reading `{}`", path.display());
-            let Some(file) = file::open(&path)? else { continue };
+            let Some(file) = ours(&path)? else { continue };
             match Locked::try_exclusive(file).context(reading)? {
                 Ok(_) => leases.dead.push(path),
                 Err(file) => {

@@ -1,5 +1,5 @@
-use super::file::{self, Temporary};
-use super::{Store, partial};
+use super::temporary::Temporary;
+use super::{Store, file, partial};
 use crate::endpoint::{Intake, Unnamed};
 use crate::error::Result;
 use crate::image::{Algorithm, Descriptor, Digest, MediaType};
@@ -17,7 +17,7 @@ struct Stray<'a> {
 
 impl Intake for Store {
     fn take_in(&self, algorithm: Algorithm, size: u64) -> Result<Box<dyn Unnamed + '_>> {
-        let temporary = Temporary::create(&self.layout.temporary())?;
+        let temporary = Temporary::create(&self.layout.temporary(), size)?;
         let path = temporary.path().to_owned();
         let file = partial::clone(&temporary.file, &path)?;
         // Of the digest only the algorithm is looked at.

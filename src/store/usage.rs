@@ -14,6 +14,8 @@ use crate::image::{Descriptor, Digest};
 pub struct Usage {
     /// How many names there are.
     pub names: usize,
+    /// How many entries have none.
+    pub nameless: usize,
     /// How many images they lead to, or indexes.
     pub images: usize,
     /// Blobs and manifests.
@@ -44,6 +46,7 @@ impl Store {
         }
         let mut usage = Usage {
             names,
+            nameless: entries.len() - names,
             images: roots.len(),
             blobs: Amount::default(),
             shared: Amount::default(),

@@ -1,15 +1,17 @@
-use std::io::Write;
 use std::path::Path;
 
 use rustix::fs::Access;
 use rustix::io::Errno;
 
+use super::entry::Note;
 use super::lock::{IndexLock, Lease};
-use super::names::{self, Names, Note};
+use super::marker;
+use super::names::{self, Index, Names};
 use super::partial::{Claimed, Partial};
-use super::{Durability, Store, file, sweep};
+use super::temporary::{self, Temporary};
+use super::{Durability, Store, file};
 use crate::endpoint::{Guard, Meaning, Naming, Origin, Receipt, Sink, Source};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::image::{Algorithm, Descriptor, Digest, MANIFEST_LIMIT, Manifest};
 use crate::printable::printable;
 use crate::reference::Reference;
@@ -52,11 +54,9 @@ impl Store {
         if !is_new && blobs.is_dir() && layout.private_folders().iter().all(|it| it.is_dir()) {
             return Ok(());
         }
-        if is_new && file::open(&layout.index())?.is_none() && !sweep::blobs(layout)?.is_empty() {
-            // To make an empty one would say that nobody needs them.
-            let index = layout.index();
-            let message = format!("`{}` is missing: nobody knows what is needed", index.display());
-            return Err(Error::content(message)).context(preparing);
+        if is_new {
+            // Not where an index is lost: to make an empty one would say that nobody needs the blobs.
+            Index::read(layout).context(preparing)?;
         }
         let is_foreign = !is_new && !layout.private().is_dir();
         file::create_folder(&blobs, 0o755, self.durability).context(preparing)?;
@@ -68,19 +68,26 @@ impl Store {
             self.note_unsynced()?;
         }
         if is_new {
-            // The marker comes last: a layout without an index has lost it.
+            file::sync_path(layout.root(), self.durability).context(preparing)?;
+            // The marker comes last: without it the next one does all this again.
             let _lock = IndexLock::take(layout)?;
             if file::open(&layout.index())?.is_none() {
                 self.replace(&layout.index(), names::EMPTY).context(preparing)?;
             }
-            self.replace(&layout.marker(), names::MARKER).context(preparing)?;
+            self.replace(&layout.marker(), marker::MARKER).context(preparing)?;
         }
         Ok(())
     }
 
+    /// Writes what a layout must have and this one has lost: folders, and the file that says what it
+    /// is. No names: nobody knows them.
+    pub fn complete_layout(&self) -> Result<()> {
+        self.prepare()
+    }
+
     /// Replaces a small file as a whole.
     pub(super) fn replace(&self, target: &Path, content: &[u8]) -> Result<()> {
-        file::replace(&self.layout.temporary(), target, content, self.durability)
+        temporary::replace(&self.layout.temporary(), target, content, self.durability)
     }
 
     /// The folder for blobs of `algorithm` is made when the first one comes.
@@ -191,8 +198,8 @@ impl Sink for Store {
         let digest = manifest.digest();
         self.prepare_algorithm(digest.algorithm())?;
         let writing = || format!("writing manifest {digest}");
-        let mut temporary = file::Temporary::create(&self.layout.temporary())?;
-        temporary.file.write_all(manifest.bytes()).context(writing)?;
+        let temporary =
+            Temporary::with(&self.layout.temporary(), manifest.bytes()).context(writing)?;
         file::protect(&temporary.file, temporary.path())?;
         temporary.commit(&self.layout.blob(digest), self.durability).context(writing)
     }

@@ -7,10 +7,8 @@ use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
 
 use super::hashing::{Shared, State};
-use super::kernel;
 use super::ranges::Ranges;
-use crate::endpoint::Extent;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result, lacking};
 use crate::image::{Descriptor, Digest};
 
 /// Blobs up to this size are hashed by the thread that writes them: 1 MiB takes half a
@@ -101,26 +99,6 @@ impl Assembly {
         Ok(self.shared.hand(state, offset, buffer, len))
     }
 
-    /// The same of `len` bytes at `offset` of the blob in another file. The kernel copies them,
-    /// where it can without copying at all.
-    pub(crate) fn copy(
-        &self,
-        offset: u64,
-        from: &Extent,
-        len: u64,
-        noted: impl FnOnce(&Ranges) -> Result<()>,
-    ) -> Result<()> {
-        let range = self.range(offset, len)?;
-        let shared = &self.shared;
-        let to = (&shared.file, shared.start + offset);
-        let copied = kernel::copy((&from.file, from.offset.saturating_add(offset)), to, len);
-        let copied = copied.map_err(|error| self.not_written(error))?;
-        if copied < len {
-            return Err(ErrorKind::Size { expected: shared.size, got: offset + copied }.into());
-        }
-        noted(&shared.note(range).ranges)
-    }
-
     /// The digest of the whole, all of which must be there.
     pub(crate) fn finish(&mut self) -> Result<Digest> {
         let there = self.there(Ranges::len);
@@ -160,16 +138,8 @@ impl Assembly {
 
     /// Says of a write that failed for want of space how much space is wanted.
     fn not_written(&self, error: io::Error) -> Error {
-        let kind = error.kind();
-        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-        let error = if full.contains(&kind) {
-            let lacking = self.size() - self.there(Ranges::len);
-            let message = format!("{error}: room for {lacking} more bytes is needed");
-            io::Error::new(kind, message)
-        } else {
-            error
-        };
-        Error::from(error).context(format!("writing `{}`", self.path().display()))
+        let needed = self.size().saturating_sub(self.there(Ranges::len));
+        Error::from(lacking(error, needed)).context(format!("writing `{}`", self.path().display()))
     }
 }
 

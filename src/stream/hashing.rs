@@ -24,6 +24,9 @@ const HANDED_HALF: usize = HANDED_LIMIT / 2;
 /// How many bytes the hashing thread reads back at a time.
 const HASH_BUFFER: usize = 64 * 1024;
 
+/// After so many bytes that it has read back it looks whether anybody still wants to know.
+const READ_BACK_STEP: u64 = 8 * 1024 * 1024;
+
 /// What the threads that write and the one that hashes look at together.
 pub(super) struct Shared {
     pub(super) file: File,
@@ -155,7 +158,8 @@ impl Shared {
                 // Nothing that comes now follows on what is being read back.
                 state.handed_end = u64::MAX;
                 drop(state);
-                let end = self.read_back(&mut hasher, &mut buffer, hashed..prefix)?;
+                let step = hashed..prefix.min(hashed.saturating_add(READ_BACK_STEP));
+                let end = self.read_back(&mut hasher, &mut buffer, step)?;
                 state = self.lock();
                 state.hashed = end;
                 state.handed_end = end;

@@ -4,7 +4,6 @@
 mod assembly;
 pub mod compression;
 mod hashing;
-mod kernel;
 pub(crate) mod ranges;
 pub mod tar;
 mod verify;

@@ -1,8 +1,9 @@
+use std::io::Read;
+
 use super::job::{Errand, Mode};
 use super::moves::{Moves, PROGRESS};
 use super::pieces::Next;
 use super::progress::Event;
-use crate::endpoint::Extent;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::image::Descriptor;
 
@@ -10,27 +11,21 @@ use crate::image::Descriptor;
 /// ones fall out of the processor's cache before they are written and hashed.
 const BUFFER: usize = 64 * 1024;
 
-/// How many bytes are copied from a file before somebody hears of it.
-const COPY_STEP: u64 = 1024 * 1024;
-
 impl<'a> Moves<'a> {
     /// Brings what the errand says, as far as it comes.
     pub(super) fn fetch(&self, errand: &Errand<'a>) -> Result<()> {
         let Errand { blob, draft, order, mode } = errand;
         let (blob, source) = (*blob, self.transfer.source);
-        if *mode != Mode::Afresh
-            && let Some(extent) = source.extent(blob)?
-            && self.copy(errand, &extent)?
-        {
-            return Ok(());
-        }
         let mut at = order.range.start;
-        let mut body = match mode {
-            Mode::Afresh => {
+        let extent = if *mode == Mode::Afresh { None } else { source.extent(blob)? };
+        let mut body: Box<dyn Read> = match (mode, extent) {
+            // The draft verifies; that once is enough.
+            (_, Some(extent)) => Box::new(extent.content(blob, at)),
+            (Mode::Afresh, None) => {
                 at = 0;
                 source.open_afresh(blob)?
             }
-            Mode::Single if at > 0 => {
+            (Mode::Single, None) if at > 0 => {
                 at = 0;
                 source.open(blob, 0)?
             }
@@ -75,24 +70,6 @@ impl<'a> Moves<'a> {
                         return Ok(());
                     }
                 }
-            }
-        }
-    }
-
-    /// The same from where the blob lies in a file, if the sink can take it from there.
-    fn copy(&self, errand: &Errand<'a>, extent: &Extent) -> Result<bool> {
-        let Errand { blob, draft, order, mode } = errand;
-        let mut at = order.range.start;
-        loop {
-            self.transfer.interrupt.check()?;
-            let part = self.allowed(blob, order.id)?.min(COPY_STEP);
-            if !draft.with(|draft| draft.copy_at(at, extent, part))? {
-                return Ok(false);
-            }
-            at += part;
-            match self.wrote(blob, order.id, part, *mode)? {
-                Next::From(offset) => at = at.max(offset),
-                Next::End => return Ok(true),
             }
         }
     }

@@ -195,7 +195,8 @@ impl Transfer<'_> {
         let sink = self.sink;
         let blobs = plan.blobs.iter().map(|blob| blob.digest);
         let manifests = plan.manifests.iter().map(Manifest::digest);
-        let _guard = sink.protect(&blobs.chain(manifests).collect::<Vec<_>>())?;
+        let content: Vec<_> = blobs.chain(manifests).collect();
+        let (_read, _written) = (self.source.hold(&content)?, sink.protect(&content)?);
         let missing = plan.missing(sink)?;
         self.observer.event(&Event::Start {
             image,

@@ -2,10 +2,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::endpoint::Sink;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::image::{Config, Descriptor, Digest, Document, MANIFEST_LIMIT, Manifest, Platform};
-
-/// How deep indexes may lie in indexes.
-const DEPTH_LIMIT: u32 = 8;
+use crate::image::{
+    Config, Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT, Manifest, Platform,
+};
 
 /// Most blobs and manifests of one image with all its platforms.
 const CONTENT_LIMIT: usize = 10_000;
@@ -129,8 +128,9 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         self.note(&manifest.descriptor())?;
-        if depth > DEPTH_LIMIT {
-            let message = format!("expected at most {DEPTH_LIMIT} indexes in each other, got more");
+        if depth > INDEX_DEPTH_LIMIT {
+            let message =
+                format!("expected at most {INDEX_DEPTH_LIMIT} indexes in each other, got more");
             return Err(Error::content(message));
         }
         match manifest.document() {

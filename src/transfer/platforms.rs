@@ -1,10 +1,7 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Result};
-use crate::image::{Descriptor, Digest, Document, Manifest, Platform};
-
-/// How deep indexes may lie in indexes.
-const DEPTH_LIMIT: u32 = 8;
+use crate::image::{Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, Manifest, Platform};
 
 /// Most manifests that are read to find one.
 const READ_LIMIT: usize = 1000;
@@ -70,7 +67,7 @@ pub(super) fn candidates(
             if descriptor.is_attestation() || !seen.insert(place) {
                 continue;
             }
-            if depth > DEPTH_LIMIT || seen.len() > READ_LIMIT * 10 {
+            if depth > INDEX_DEPTH_LIMIT || seen.len() > READ_LIMIT * 10 {
                 return Err(Error::content("the index leads to too many others"));
             }
             let kind = &descriptor.media_type;

@@ -99,10 +99,8 @@ impl<'a> Reading<'a> {
     /// Reads on, as far as it comes.
     fn read(&mut self) -> Result<()> {
         let (source, blob) = (self.transfer.source, self.blob);
-        let extent = source.extent(blob)?;
-        let is_file = extent.is_some();
-        let mut content: Box<dyn Read> = match extent {
-            Some(extent) => Box::new(extent.after(self.at)),
+        let mut content: Box<dyn Read> = match source.extent(blob)? {
+            Some(extent) => Box::new(extent.content(blob, self.at)),
             None => source.open(blob, self.at)?,
         };
         while self.at < blob.size {
@@ -111,9 +109,6 @@ impl<'a> Reading<'a> {
             let left = usize::try_from(blob.size - self.at).unwrap_or(usize::MAX);
             buffer.resize(BUFFER.min(left), 0);
             let len = content.read(&mut buffer)?;
-            if len == 0 && is_file {
-                return Err(ErrorKind::Size { expected: blob.size, got: self.at }.into());
-            }
             if len == 0 {
                 let message = format!("the content ended after {} of {} bytes", self.at, blob.size);
                 return Err(Error::network(Fault::Cut, message));

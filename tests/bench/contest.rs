@@ -38,12 +38,26 @@ impl Contest<'_> {
         cost
     }
 
-    /// Copies to a new `oci:` folder.
+    /// Imports into a new store.
+    pub(crate) fn import(&self, args: &[&str], image: &Image) -> Cost {
+        let store = self.clean_target();
+        let mut all = vec!["--store", store.to_str().unwrap(), "--quiet", "import"];
+        all.extend(args);
+        let cost = Cost::of(&self.options.windlass, &all, self.folder.path());
+        expect_image(&store, image);
+        cost
+    }
+
+    /// Copies from a registry to a new `oci:` folder.
     pub(crate) fn skopeo(&self, name: &str, image: &Image) -> Cost {
+        self.skopeo_from(&format!("docker://{name}"), image)
+    }
+
+    /// The same from any place.
+    pub(crate) fn skopeo_from(&self, from: &str, image: &Image) -> Cost {
         let layout = self.clean_target();
-        let from = format!("docker://{name}");
         let to = format!("oci:{}:bench", layout.display());
-        let args = ["--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", &from, &to];
+        let args = ["--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", from, &to];
         let cost = Cost::of(Path::new("skopeo"), &args, self.folder.path());
         expect_image(&layout, image);
         cost

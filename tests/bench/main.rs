@@ -14,6 +14,7 @@
 mod contest;
 mod costs;
 mod export;
+mod import;
 mod options;
 mod rows;
 mod server;

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::contest::Contest;
 use crate::costs::{Cost, Side, bytes, in_turn, median};
 use crate::export;
+use crate::import;
 use crate::support::{Fault, Image, Registry};
 use crate::table::{Line, mebibytes, milliseconds, seconds};
 
@@ -14,7 +15,7 @@ pub(crate) const MIB: u64 = 1 << 20;
 /// What each connection gives in the throttled rows, in bytes a second.
 const RATE: u64 = 20_000_000;
 
-/// Most memory of any pull or export, in bytes.
+/// Most memory of any pull, export or import, in bytes.
 pub(crate) const MEMORY: f64 = 12.0 * 1048576.0;
 
 /// Measures some rows of the table.
@@ -30,6 +31,8 @@ pub(crate) const GROUPS: &[(&str, Measure)] = &[
     ("export", export::gigabyte),
     ("export-layers", export::layers),
     ("export-memory", export::memory),
+    ("import", import::import),
+    ("import-memory", import::memory),
     ("start", start),
 ];
 

@@ -1,6 +1,7 @@
 //! The binary as its users see it: stdout, stderr, exit codes.
 
 mod ask;
+mod broken;
 mod carry;
 mod copy;
 mod errors;

@@ -186,3 +186,23 @@ fn read_only_store_is_exit_8_before_the_network_and_can_be_read() {
         scene.recovers(SIZE);
     }
 }
+
+#[test]
+fn full_disk_says_how_much_is_wanted_whatever_is_written() {
+    let scene = Scene::of_size(KIB);
+    scene.succeeds(&[]);
+    let (store, kept) = (scene.windlass.store(), scene.windlass.scratch.text("kept"));
+    fs::rename(&store, &kept).unwrap();
+    fs::create_dir(&store).unwrap();
+    let store = store.display();
+    let full = format!(
+        "mount -t tmpfs -o size=2m none {store} && cp -a {kept}/. {store}
+        && (cat /dev/zero > {store}/eater 2>/dev/null || true)"
+    )
+    .replace('\n', " ");
+    let index = scene.windlass.command(&["tag", &scene.name, "other"]);
+    for (run, place) in [(index, "/.windlass/tmp/"), (scene.command(&[]), "/lock/lease/")] {
+        let output = is_local(in_namespace(run, &full).run(), "no space left on device: room for ");
+        output.says(" more bytes is needed").says(place).says("help: make room");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::io::{Cursor, Read, Write};
 
+use windlass::archive::{self, Archive, Found};
+use windlass::endpoint::Source;
 use windlass::error::{Error, ErrorKind, Result};
 use windlass::image::{Algorithm, Config, Manifest};
 use windlass::stream::compression::{Compress, Compression, Decompress};
@@ -9,6 +11,7 @@ use windlass::stream::tar::{Member, Reader};
 
 use crate::support::random::Random;
 use crate::support::random_tar;
+use crate::support::{ImageBuilder, archives};
 
 /// Most bytes that are inflated: a bomb is no finding here.
 const INFLATED_LIMIT: u64 = 16 << 20;
@@ -22,11 +25,12 @@ pub(crate) struct Target {
     pub(crate) run: fn(&[u8]) -> bool,
 }
 
-pub(crate) const TARGETS: [Target; 6] = [
+pub(crate) const TARGETS: [Target; 7] = [
     Target { name: "tar", input: tar_input, run: tar },
     Target { name: "gzip", input: |random| packed(random, Compression::Gzip), run: inflate },
     Target { name: "zstd", input: |random| packed(random, Compression::Zstd), run: inflate },
-    Target { name: "archive", input: archive_input, run: archive },
+    Target { name: "archive", input: archive_input, run: packed_tar },
+    Target { name: "images", input: images_input, run: images },
     Target { name: "manifest", input: |random| json(random, MANIFESTS), run: manifest },
     Target { name: "config", input: |random| json(random, CONFIGS), run: config },
 ];
@@ -90,6 +94,25 @@ fn archive_input(random: &mut Random) -> Vec<u8> {
     let compression = *random.pick(&[Compression::None, Compression::Gzip, Compression::Zstd]);
     let mut bytes = compress(&tar, compression);
     if random.one_in(2) {
+        mutate(random, &mut bytes);
+    }
+    bytes
+}
+
+/// Images as tools save them.
+fn images_input(random: &mut Random) -> Vec<u8> {
+    let base = ImageBuilder::new().layer_files(&[("base", "shared")]);
+    let (one, two) = (base.clone().layer_files(&[("one", "1")]).build(), base.build());
+    let images: [archives::Named<'_>; 2] = [(&one, &["h.io/one:1"]), (&two, &["two:latest"])];
+    let mut bytes = match random.below(6) {
+        0 => archives::docker_24(&images),
+        1 => archives::docker_25(&images),
+        2 => archives::skopeo_docker(&images),
+        3 => archives::crane(&images),
+        4 => archives::containerd(&images, &[]),
+        _ => archives::regctl(&images),
+    };
+    if !random.one_in(4) {
         mutate(random, &mut bytes);
     }
     bytes
@@ -192,7 +215,7 @@ fn inflated(bytes: &[u8], piece: usize) -> Result<Vec<u8>> {
 }
 
 /// A tar in whatever it is compressed with.
-fn archive(bytes: &[u8]) -> bool {
+fn packed_tar(bytes: &[u8]) -> bool {
     let read = || -> Result<()> {
         let mut reader = Reader::new(Decompress::new(bytes)?.take(INFLATED_LIMIT));
         while reader.next_member()?.is_some() {}
@@ -200,6 +223,30 @@ fn archive(bytes: &[u8]) -> bool {
         Ok(())
     };
     read().inspect_err(content_is_wrong).is_ok()
+}
+
+/// An archive of images, verified in passing and read where it lies: what is found to be good can
+/// be read.
+fn images(bytes: &[u8]) -> bool {
+    let checked = archive::check(bytes, &|_| Ok(()));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    let opened = Archive::open(file.path(), &|_| Ok(()));
+    if let Err(error) = &opened {
+        let text = error.to_string();
+        assert!(text.len() < 4000 && !text.contains(char::is_control), "{text}");
+    }
+    match checked.inspect_err(content_is_wrong) {
+        Ok(report) if report.findings.is_empty() => {
+            let Ok(Found::Archive(archive)) = opened else { panic!("good, and not read") };
+            assert!(!archive.images().is_empty());
+            for image in archive.images() {
+                archive.source(image).manifest(&image.target).unwrap();
+            }
+            true
+        }
+        _ => false,
+    }
 }
 
 /// What was taken is kept byte for byte.

@@ -314,3 +314,18 @@ fn links_in_a_folder_never_lead_out_of_it() {
     import().exits(7);
     carrier.expect_whole();
 }
+
+#[test]
+fn list_that_says_one_thing_a_thousand_times_is_read_in_no_time() {
+    let config = format!(
+        r#"{{"os":"linux","architecture":"amd64","a":"{}","rootfs":{{"diff_ids":[]}}}}"#,
+        "a".repeat(3 << 20)
+    );
+    let saved = |index: usize| json!({ "Config": "c", "RepoTags": [format!("h.io/a:{index}")] });
+    let many = json!((0..5000).map(saved).collect::<Vec<_>>()).to_string();
+    let archive = Tar::new().file("manifest.json", many).file("c", config).end();
+    let carrier = Carrier::new();
+    let output = carrier.import(&archive, Way::File, &["--dry-run", "-q"]).success();
+    assert_eq!(output.stdout().lines().count(), 5000);
+    assert!(output.took < Duration::from_secs(20), "{:?}", output.took);
+}

@@ -1,5 +1,6 @@
 //! Importing archives of every form, right and wrong, and verifying them.
 
+mod beside;
 mod check;
 mod forms;
 mod hostile;

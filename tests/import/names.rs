@@ -124,3 +124,18 @@ fn file_that_is_not_there_is_the_machines_fault() {
     carrier.windlass.run(&["verify", "--archive", "archive", "a:1"]).exits(2);
     carrier.windlass.run(&["verify", "--archive", "archive", "--repair"]).exits(2);
 }
+
+#[test]
+fn terminal_is_no_archive() {
+    let carrier = Carrier::new();
+    let program = env!("CARGO_BIN_EXE_windlass");
+    for command in ["import -", "verify --archive -"] {
+        let line = format!("{program} --store {} {command}", carrier.windlass.store().display());
+        let mut script = std::process::Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).stdin(std::process::Stdio::null());
+        let output = script.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("expected an archive on stdin, got a terminal"), "{said}");
+    }
+}

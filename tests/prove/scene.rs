@@ -64,6 +64,9 @@ impl Scene {
         let nearly = self.copy(&whole, "nearly");
         self.must(&nearly, &["remove".into(), self.name.clone()]);
         fs::remove_file(blob(&nearly, &self.image.digest)).unwrap();
+        let begun = self.scratch.join("begun");
+        fs::create_dir_all(begun.join("blobs/sha256")).unwrap();
+        let unsynced = [pull(), vec!["--no-sync".into()]].concat();
         let left = self.copy(&whole, "left");
         self.must(&left, &["remove".into(), self.name.clone()]);
         for name in ["tmp/99-1", "lock/lease/99-2"] {
@@ -78,6 +81,15 @@ impl Scene {
         fs::remove_file(&layer).unwrap();
         fs::write(&layer, bytes).unwrap();
 
+        // Read where it lies, and in one pass.
+        let [plain, compressed] = ["images.tar", "images.tar.gz"].map(|name| {
+            let path = self.scratch.join(name).display().to_string();
+            let how = if name.ends_with("gz") { &["--compress=gzip"][..] } else { &[] };
+            let export = ["export", "-o", &path, &self.name];
+            let args: Vec<String> = export.iter().chain(how).map(|it| (*it).into()).collect();
+            self.must(&whole, &args);
+            vec!["import".to_owned(), path]
+        });
         let with = |name: &str| [&self.kept[..], &[name.to_owned()]].concat();
         let deed =
             |title, args: Vec<String>, template: &Path, names, changed: &str, threads| Deed {
@@ -97,7 +109,16 @@ impl Scene {
             ["verify", "--repair", "--plain-http", "-j1"].map(Into::into).into();
         vec![
             deed("pull into no store", pull(), &empty, only.clone(), &self.name, false),
+            deed(
+                "pull into folders of a killed run",
+                pull(),
+                &begun,
+                only.clone(),
+                &self.name,
+                false,
+            ),
             deed("pull beside others", pull(), &kept, with(&self.name), &self.name, true),
+            deed("pull --no-sync", unsynced, &kept, with(&self.name), &self.name, false),
             deed(
                 "pull, only the name is missing",
                 pull(),
@@ -106,6 +127,8 @@ impl Scene {
                 &self.name,
                 false,
             ),
+            deed("import", plain, &kept, with(&self.name), &self.name, true),
+            deed("import in one pass", compressed, &kept, with(&self.name), &self.name, true),
             deed("tag", tag, &whole, [with(&self.name), vec![new.into()]].concat(), new, false),
             deed("remove", remove, &whole, self.kept.clone(), &self.name, false),
             deed("gc --partials 0", collect, &left, self.kept.clone(), "", false),

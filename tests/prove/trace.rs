@@ -46,7 +46,7 @@ pub(crate) fn needed() {
     );
 }
 
-fn strace(store: &Path, scope: &Scope) -> Command {
+pub(crate) fn strace(store: &Path, scope: &Scope) -> Command {
     let mut command = Command::new("strace");
     clean(&mut command, store);
     command

@@ -2,7 +2,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::time::Duration;
 
-use windlass::endpoint::{Receipt, Sink};
+use windlass::endpoint::{Receipt, Sink, Source};
 use windlass::error::ErrorKind;
 use windlass::store::{Collected, Collection};
 
@@ -224,4 +224,44 @@ fn usage_counts_each_blob_once() {
     assert_eq!(usage.blobs.size, one.size() + two.size() - one.layers()[0].size());
     assert_eq!((usage.shared.count, usage.shared.size), (1, one.layers()[0].size()));
     assert_eq!(usage.collectable.unwrap(), Collected::default());
+}
+
+#[test]
+fn reader_that_holds_content_survives_its_removal_and_gc_of_another_process() {
+    let image = Image::small();
+    let filled = Filled::with(&[("one:1", &image)]);
+    let store = filled.open();
+    let content: Vec<_> = image.blobs.iter().chain(&image.manifests).map(digest).collect();
+    let held = store.hold(&content).unwrap();
+    let other = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_windlass"));
+        command.env_clear().arg("--store").arg(filled.path()).args(args);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+    };
+    other(&["remove", "one:1"]);
+    other(&["gc"]);
+    let layer = &image.layers()[0];
+    let mut bytes = Vec::new();
+    let mut stream = store.open(&descriptor(layer), 0).unwrap();
+    std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
+    assert_eq!(bytes, layer.content.to_vec());
+    store.manifest(&descriptor(image.root())).unwrap();
+    drop(held);
+    other(&["gc"]);
+    assert!(!filled.blob(layer).exists());
+}
+
+#[test]
+fn holding_what_cannot_be_written_makes_nothing_and_fails_nothing() {
+    let image = Image::small();
+    let filled = Filled::with(&[("one:1", &image)]);
+    let content = [digest(image.root())];
+    // A layout of another tool.
+    fs::remove_dir_all(filled.path().join(".windlass")).unwrap();
+    let before = snapshot(&filled.path());
+    drop(filled.open().hold(&content).unwrap());
+    assert_eq!(snapshot(&filled.path()), before);
+    // None at all.
+    drop(Filled::empty().open().hold(&content).unwrap());
 }

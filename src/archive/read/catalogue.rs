@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
@@ -36,6 +36,8 @@ pub enum Name {
 pub(super) struct Catalogue {
     /// Each name once.
     pub(super) images: Vec<Listed>,
+    /// Which of them has a name, by its key.
+    places: HashMap<String, usize>,
     /// Manifests that are not in the archive: made for images without one, or narrowed to what is
     /// there.
     pub(super) made: HashMap<Digest, Manifest>,
@@ -110,19 +112,20 @@ pub(super) fn check_marker(bytes: &[u8]) -> Result<()> {
 impl Catalogue {
     /// Adds an image; of several with one name the last counts.
     pub(super) fn add(&mut self, image: Listed) {
-        match image.name {
-            Name::None => {
-                if !self.images.contains(&image) {
-                    self.images.push(image);
-                }
-            }
-            _ => {
-                if let Some(other) = self.images.iter().find(|other| other.name == image.name)
-                    && other.target.digest != image.target.digest
-                {
+        let Some(key) = image.name.key() else {
+            self.images.push(image);
+            return;
+        };
+        match self.places.get(&key) {
+            Some(place) => {
+                let known = &mut self.images[*place];
+                if known.target.digest != image.target.digest {
                     log::warn!("{} is in the archive twice: the last counts", image.name);
                 }
-                self.images.retain(|other| other.name != image.name);
+                known.target = image.target;
+            }
+            None => {
+                self.places.insert(key, self.images.len());
                 self.images.push(image);
             }
         }
@@ -130,16 +133,12 @@ impl Catalogue {
 
     /// Whether there is an image of that name.
     pub(super) fn knows(&self, reference: &Reference) -> bool {
-        let name = reference.name();
-        self.images.iter().any(|image| match &image.name {
-            Name::Full(known) => known.name() == name,
-            _ => false,
-        })
+        self.places.contains_key(&reference.name())
     }
 
     /// Gives what is at `target` a full name, in place of a tag or nothing if it had no more.
     pub(super) fn call(&mut self, target: Digest, reference: Reference) {
-        let less = |image: &&mut Listed| {
+        let less = |image: &Listed| {
             image.target.digest == target
                 && match &image.name {
                     Name::None => true,
@@ -147,28 +146,37 @@ impl Catalogue {
                     Name::Full(_) => false,
                 }
         };
-        if let Some(image) = self.images.iter_mut().find(less) {
-            image.name = Name::Full(reference);
+        if let Some(place) = self.images.iter().position(less) {
+            self.places.insert(reference.name(), place);
+            let before =
+                std::mem::replace(&mut self.images[place].name, Name::Full(reference)).key();
+            self.places.remove(&before.unwrap_or_default());
         } else if let Some(image) = self.images.iter().find(|it| it.target.digest == target) {
             let target = image.target.clone();
             self.add(Listed { name: Name::Full(reference), target });
         }
     }
 
-    /// What has a name needs no entry without one.
+    /// What has a name needs no entry without one, and what has none one entry.
     fn drop_what_is_named_elsewhere(&mut self) {
-        let named: BTreeMap<Digest, ()> = self
-            .images
-            .iter()
-            .filter(|image| image.name != Name::None)
-            .map(|image| (image.target.digest, ()))
-            .collect();
-        self.images
-            .retain(|image| image.name != Name::None || !named.contains_key(&image.target.digest));
+        let named = self.images.iter().filter(|image| image.name != Name::None);
+        let mut seen: HashSet<Digest> = named.map(|image| image.target.digest).collect();
+        self.images.retain(|image| image.name != Name::None || seen.insert(image.target.digest));
+        self.places.clear();
     }
 }
 
 impl Name {
+    /// The same for names that mean the same: a digest beside a tag changes nothing. A tag is no
+    /// full name, which has a slash.
+    fn key(&self) -> Option<String> {
+        match self {
+            Name::Full(reference) => Some(reference.name()),
+            Name::Tag(tag) => Some(tag.clone()),
+            Name::None => None,
+        }
+    }
+
     /// What the annotations of a descriptor in `index.json` call it.
     pub(super) fn of(descriptor: &Descriptor) -> Name {
         let annotation = |key: &str| descriptor.annotations.get(key);

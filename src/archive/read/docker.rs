@@ -74,6 +74,7 @@ pub(super) fn read(
     watch: Watch<'_>,
 ) -> Result<()> {
     let mut layers = HashMap::new();
+    let mut configs: HashMap<Vec<u8>, KnownConfig> = HashMap::new();
     for saved in Saved::parse(bytes)? {
         let names = saved.names();
         let is_new = |name: &Name| match name {
@@ -88,9 +89,13 @@ pub(super) fn read(
             Name::Full(full) => format!("reading {full}"),
             _ => format!("reading the image of `{}`", printable(&saved.config)),
         };
-        let (name, config) = expect(contents, &saved.config).context(reading)?;
-        let bytes = contents.read_small(&name).context(reading)?.unwrap_or_default();
-        if let Some(targets) = catalogue.configs.get(&config_digest(&name, &bytes)).cloned() {
+        let (name, held) = expect(contents, &saved.config).context(reading)?;
+        if !configs.contains_key(&name) {
+            let bytes = contents.read_small(&name).context(reading)?.unwrap_or_default();
+            configs.insert(name.clone(), KnownConfig::of(&name, held.size, &bytes));
+        }
+        let config = &configs[&name];
+        if let Some(targets) = catalogue.configs.get(&config.digest).cloned() {
             for name in new {
                 if let (Name::Full(full), Some(target)) = (name, targets.first()) {
                     catalogue.call(*target, full);
@@ -99,7 +104,7 @@ pub(super) fn read(
             continue;
         }
         let manifest = Made { contents, catalogue, layers: &mut layers, watch }
-            .manifest(&saved, (&name, config.size), &bytes)
+            .manifest(&saved, &name, config)
             .context(reading)?;
         let target = manifest.descriptor();
         catalogue.made.insert(target.digest, manifest);
@@ -124,6 +129,23 @@ pub(super) fn member(contents: &Contents<'_>, name: &str) -> Result<Option<Found
 fn expect(contents: &Contents<'_>, name: &str) -> Result<Found> {
     let missing = || Error::content(format!("`{}` is not in the archive", printable(name)));
     member(contents, name)?.ok_or_else(missing)
+}
+
+/// A config that was read. Many images may have it.
+struct KnownConfig {
+    digest: Digest,
+    size: u64,
+    /// Or why it cannot be understood.
+    diff_ids: std::result::Result<Vec<Digest>, String>,
+}
+
+impl KnownConfig {
+    fn of(name: &[u8], size: u64, bytes: &[u8]) -> KnownConfig {
+        let diff_ids = Config::from_slice(bytes)
+            .map(|config| config.diff_ids().to_vec())
+            .map_err(|error| format!("malformed config: {error}"));
+        KnownConfig { digest: config_digest(name, bytes), size, diff_ids }
+    }
 }
 
 /// The digest of a config: that of its name, if it is named as a blob.
@@ -152,25 +174,21 @@ struct Made<'a> {
 
 impl Made<'_> {
     /// An OCI manifest over config and layers as they are. The same content gives the same one.
-    fn manifest(
-        &mut self,
-        saved: &Saved,
-        (name, size): (&[u8], u64),
-        bytes: &[u8],
-    ) -> Result<Manifest> {
-        let parsed = Config::from_slice(bytes)
-            .map_err(|error| Error::content(format!("malformed config: {error}")))
-            .context(|| reading_member(name))?;
-        let (count, expected) = (saved.layers.len(), parsed.diff_ids().len());
+    fn manifest(&mut self, saved: &Saved, name: &[u8], config: &KnownConfig) -> Result<Manifest> {
+        let diff_ids = match &config.diff_ids {
+            Ok(diff_ids) => diff_ids,
+            Err(error) => return Err(Error::content(error)).context(|| reading_member(name)),
+        };
+        let (count, expected) = (saved.layers.len(), diff_ids.len());
         if count != expected {
             let message = format!("expected {expected} layers as its config says, got {count}");
             return Err(Error::content(message));
         }
         let kind = MediaType::new(MediaType::OCI_CONFIG);
-        let config = Descriptor::new(kind, config_digest(name, bytes), size);
+        let config = Descriptor::new(kind, config.digest, config.size);
         self.alias(config.digest, name);
         let mut layers = Vec::new();
-        for (layer, diff_id) in std::iter::zip(&saved.layers, parsed.diff_ids()) {
+        for (layer, diff_id) in std::iter::zip(&saved.layers, diff_ids) {
             layers.push(self.layer(layer, *diff_id)?);
         }
         let document =

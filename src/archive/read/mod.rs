@@ -30,7 +30,7 @@ pub use check::{Finding, Problem, Report, check};
 /// unpacked to.
 pub struct Archive<'a> {
     contents: Contents<'a>,
-    catalogue: Catalogue,
+    catalogue: Box<Catalogue>,
 }
 
 /// What was found at a path.
@@ -88,7 +88,7 @@ impl<'a> Archive<'a> {
     }
 
     fn of(contents: Contents<'a>, watch: &dyn Fn(u64) -> Result<()>) -> Result<Archive<'a>> {
-        let catalogue = catalogue::read(&contents, watch)?;
+        let catalogue = Box::new(catalogue::read(&contents, watch)?);
         Ok(Archive { contents, catalogue })
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::contents::{Content, Contents};
 use super::header::END;
 use super::new_file::{Leftover, NewFile};
-use crate::endpoint::{Draft, Durability, Extent, Guard, Origin, Receipt, Sink};
+use crate::endpoint::{Draft, Durability, Guard, Origin, Receipt, Sink};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Descriptor, Digest, Manifest};
 use crate::reference::Reference;
@@ -160,11 +160,6 @@ impl Draft for Part {
 
     fn take_at(&self, offset: u64, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>> {
         self.assembly.take(offset, buffer, len, |_| Ok(()))
-    }
-
-    fn copy_at(&self, offset: u64, from: &Extent, len: u64) -> Result<bool> {
-        self.assembly.copy(offset, from, len, |_| Ok(()))?;
-        Ok(true)
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {

@@ -5,7 +5,7 @@ use crate::archive::read::file::{START, check_start, insert, no_tar};
 use crate::archive::read::intake::{LISTS, is_of_docker_1};
 use crate::archive::read::layer;
 use crate::archive::read::members::{Entry, Held, Members, Place, blob_digest, clean, shown};
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{Algorithm, Config, MANIFEST_LIMIT, Manifest};
 use crate::stream::compression::Decompress;
 use crate::stream::tar::{Kind, Member, Reader};
@@ -105,7 +105,7 @@ impl Passing {
             }
             let message =
                 format!("expected at most {KEPT_LIMIT} bytes of manifests and configs, got more");
-            return Err(ErrorKind::Other(message).into());
+            return Err(Error::content(message));
         }
         Ok(Place::Passed(facts))
     }
