@@ -41,7 +41,7 @@ pub trait Source: Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Range`](crate::error::ErrorKind::Range) when the place cannot; whoever asks
+    /// [`ErrorKind::Range`] when the place cannot; whoever asks
     /// then keeps to [`open`](Source::open).
     fn open_range(&self, blob: &Descriptor, range: Range<u64>) -> Result<Box<dyn Read + Send>>;
 

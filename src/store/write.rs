@@ -68,6 +68,7 @@ impl Store {
             self.note_unsynced()?;
         }
         if is_new {
+            self.sync_blobs().context(preparing)?;
             file::sync_path(layout.root(), self.durability).context(preparing)?;
             // The marker comes last: without it the next one does all this again.
             let _lock = IndexLock::take(layout)?;

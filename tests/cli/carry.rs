@@ -1,6 +1,7 @@
 //! Archives as places: what `copy`, `export` and `inspect` do with them.
 
 use std::fs;
+use std::io::Read;
 
 use serde_json::{Value, json};
 
@@ -116,6 +117,31 @@ fn archive_on_stdout_leaves_the_answer_to_stderr() {
     let output = windlass.run(&["copy", "oci:dir", "archive:-"]).success();
     assert!(output.stdout_bytes == windlass.scratch.read("a.tar"));
     output.says(&format!("a.io/a:1@{}\n", image.digest));
+}
+
+#[test]
+fn what_is_copied_out_of_the_store_is_not_collected_meanwhile() {
+    let windlass = Windlass::new();
+    let image = ImageBuilder::new().layer_random(1, 2 << 20).layer_random(2, 2 << 20).build();
+    write_layout(&windlass.scratch, "dir", &[(named("a.io/a:1"), &image)]);
+    windlass.run(&["copy", "oci:dir", "store:"]).success();
+    let path = windlass.scratch.join("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let copying = windlass.spawn(&["copy", "store:", "archive:pipe"]);
+    let mut pipe = fs::File::open(&path).unwrap();
+    let mut read = vec![0; 512];
+    pipe.read_exact(&mut read).unwrap();
+    windlass.run(&["remove", "a.io/a:1"]).success();
+    let json = windlass.run(&["gc", "--json"]).success().stdout();
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["blobs"]["count"], 0, "{json}");
+    pipe.read_to_end(&mut read).unwrap();
+    copying.wait().success();
+    windlass.scratch.write("b.tar", &read);
+    windlass.run(&["verify", "--archive", "b.tar"]).success();
+    assert_eq!(raw(&windlass, "archive:b.tar"), image.root().content.to_vec());
+    let json = windlass.run(&["gc", "--json"]).success().stdout();
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["blobs"]["count"], 4, "{json}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::fixture::{self, child, host_architecture};
 use crate::loaders::{Containerd, Docker, Podman};
+use crate::registry::{Registry, busybox};
 use crate::tool::{Tool, sha256};
 use crate::windlass::Windlass;
 
@@ -155,6 +156,25 @@ fn archives_of_containerd_keep_every_digest() {
     containerd.ctr(&["images", "export", "--platform", &platform, &exported, &name]).run().ok();
     receiver.windlass.run(&["import", &exported]).ok();
     receiver.windlass.run(&["verify"]).ok();
+}
+
+#[test]
+fn platforms_that_containerd_never_pulled_are_left_out() {
+    let (receiver, containerd) = (Receiver::new(), Containerd::start());
+    let registry = Registry::open().filled();
+    let name = busybox(&registry.host);
+    let pull = ["images", "pull", "--plain-http", "--snapshotter=native", &name];
+    containerd.ctr(&pull).run().ok();
+    let archive = receiver.path("ctr.tar");
+    containerd.ctr(&["images", "export", &archive, &name]).run().ok();
+    let imported = receiver.windlass.run(&["import", &archive]).ok();
+    let there = child(host_architecture());
+    let imported = imported.says(other_architecture()).says("is left out");
+    imported.prints(&format!("{name}@{}\n", there.digest()));
+    receiver.windlass.run(&["verify"]).ok();
+    let missing = child(other_architecture());
+    let verified = receiver.windlass.run(&["verify", "--archive", &archive]).exits(7);
+    assert!(verified.text().contains(&missing.digest().replace(':', "/")), "{}", verified.text());
 }
 
 #[test]
