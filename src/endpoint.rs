@@ -169,7 +169,7 @@ pub trait Sink: Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Lacking`](crate::error::ErrorKind::Lacking) when the place says that it lacks
+    /// [`ErrorKind::Lacking`] when the place says that it lacks
     /// what this leads to.
     fn put_manifest(&self, manifest: &Manifest) -> Result<()>;
 
