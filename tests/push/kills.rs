@@ -87,7 +87,8 @@ fn what_is_remembered_of_one_registry_leads_to_no_other() {
 
 #[test]
 fn two_pushes_of_one_image_do_not_share_an_upload() {
-    let scene = Scene::of_size(16 * MIB);
+    let scene = Scene::of_size(48 * MIB);
+    // More is left than the kernel buffers: then it would wait for the answer to a commit.
     scene.registry.rule(layer(Rule::on(PUT)).once().fault(Fault::HangKeeping(6 * MIB)));
     let first = scene.command(&["--stall-timeout=2"]).spawn();
     while scene.registry.count(PUT) < 2 {
