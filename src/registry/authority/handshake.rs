@@ -614,7 +614,11 @@ mod tests {
         assert_eq!(world.request(&authority, Scope::pull("b")), Ok(200));
         world.check_log(&["-", "r.io! a:pull", "r.io a:pull", "t3", "t3", "r.io b:pull", "t6"]);
         let why = world.request(&authority, Scope::push("a")).unwrap_err();
-        assert_eq!(why, "https://r.io answered 401: go away; the login for r.io does not help");
+        assert_eq!(
+            why,
+            "https://r.io answered 401: go away; the login for r.io does not help; \
+             asked for repository:a:pull,push as `me`"
+        );
         world.check_log(&["r.io! a:pull,push", "-"]);
     }
 
@@ -633,7 +637,10 @@ mod tests {
         assert_eq!(world.request(&authority, Scope::pull("a")), Ok(200));
         world.check_log(&["-", "r.io! a:pull", "t2!", "r.io a:pull", "t4", "t4"]);
         let why = world.request(&authority, Scope::push("a")).unwrap_err();
-        assert_eq!(why, "the login for r.io does not help");
+        assert_eq!(
+            why,
+            "the login for r.io does not help; asked for repository:a:pull,push as `me`"
+        );
         world.check_log(&["r.io! a:pull,push", "t1!"]);
     }
 
@@ -660,7 +667,7 @@ mod tests {
         assert_eq!(
             why,
             "realm https://evil.io:8443 is not registry https://r.io; allow with --trust-realm \
-             evil.io:8443"
+             evil.io:8443; asked for repository:a:pull,push as nobody in particular"
         );
         world.check_log(&["-", "evil.io a:pull,push", "t2"]);
         let mut authority = user();
