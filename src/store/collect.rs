@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use super::tree::{Links, leads_on};
 use super::{Store, file};
 use crate::endpoint::Source;
 use crate::error::{Context, Error, Result};
-use crate::image::{Descriptor, Digest, MANIFEST_LIMIT};
+use crate::image::{Descriptor, Digest, MANIFEST_LIMIT, MediaType};
 use crate::printable::printable;
 
 /// What to collect.
@@ -145,7 +145,10 @@ impl Store {
                         return Err(Error::content(odd.to_string()))
                             .context(|| format!("reading `{}`", path.display()));
                     }
-                    mentions.digests.into_iter().for_each(|digest| marks.follow_unknown(digest));
+                    mentions
+                        .digests
+                        .into_iter()
+                        .try_for_each(|digest| marks.follow_unknown(digest))?;
                 }
             }
         }
@@ -179,7 +182,7 @@ impl<'a> Marks<'a> {
         while let Some(descriptor) = waiting.pop() {
             self.needed.insert(descriptor.digest);
             if !leads_on(&descriptor) {
-                self.follow_unknown(descriptor.digest);
+                self.follow_other(&descriptor)?;
             } else if self.followed.insert(descriptor.digest) {
                 let links = Links::of(&self.store.manifest(&descriptor)?);
                 self.needed.extend(links.blobs.iter().map(|blob| blob.digest));
@@ -190,26 +193,46 @@ impl<'a> Marks<'a> {
         Ok(())
     }
 
-    /// Marks `root` and whatever it may lead to, as far as it can be read.
-    fn follow_unknown(&mut self, root: Digest) {
+    /// Marks what `descriptor`, which is of a kind that we do not know, mentions. What may be a
+    /// manifest must be as described: nobody else knows what it leads to.
+    fn follow_other(&mut self, descriptor: &Descriptor) -> Result<()> {
+        if descriptor.size > MANIFEST_LIMIT || !self.looked_into.insert(descriptor.digest) {
+            return Ok(());
+        }
+        let mentions = Mentions::of(&self.store.read(descriptor)?);
+        if mentions.unknown {
+            let message = "it leads to something by a digest of an unknown kind";
+            return Err(Error::content(message))
+                .context(|| format!("reading {} from the store", descriptor.digest));
+        }
+        mentions.digests.into_iter().try_for_each(|digest| self.follow_unknown(digest))
+    }
+
+    /// Marks `root` and whatever it mentions, as far as that is there: what is only mentioned need
+    /// not be.
+    fn follow_unknown(&mut self, root: Digest) -> Result<()> {
         let mut waiting = vec![root];
         while let Some(digest) = waiting.pop() {
             self.needed.insert(digest);
             if self.looked_into.insert(digest) {
-                waiting.extend(self.mentions(digest).unwrap_or_default());
+                waiting.extend(self.mentions(digest)?);
             }
         }
+        Ok(())
     }
 
     fn mentions(&self, digest: Digest) -> Result<Vec<Digest>> {
+        let reading = || format!("reading {digest} from the store");
         let Some(file) = file::open(&self.store.layout.blob(digest))? else {
             return Ok(Vec::new());
         };
-        let mut bytes = Vec::new();
-        if file.metadata()?.len() <= MANIFEST_LIMIT {
-            file.take(MANIFEST_LIMIT).read_to_end(&mut bytes)?;
+        let size = file.metadata().context(reading)?.len();
+        if size > MANIFEST_LIMIT {
+            return Ok(Vec::new());
         }
-        Ok(Mentions::of(&bytes).digests)
+        // Its media type does not matter: it is read as what its digest says.
+        let descriptor = Descriptor::new(MediaType::default(), digest, size);
+        Ok(Mentions::of(&self.store.read(&descriptor)?).digests)
     }
 }
 

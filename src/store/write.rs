@@ -49,7 +49,8 @@ impl Store {
     pub(super) fn prepare(&self) -> Result<()> {
         let layout = &self.layout;
         let preparing = || format!("preparing the store `{}`", layout.root().display());
-        let is_new = file::open(&layout.marker())?.is_none();
+        let is_marked = file::open(&layout.marker())?.is_some();
+        let is_new = !is_marked || file::open(&layout.index())?.is_none();
         let blobs = layout.blobs_of(Algorithm::Sha256);
         if !is_new && blobs.is_dir() && layout.private_folders().iter().all(|it| it.is_dir()) {
             return Ok(());
@@ -58,7 +59,7 @@ impl Store {
             // Not where an index is lost: to make an empty one would say that nobody needs the blobs.
             Index::read(layout).context(preparing)?;
         }
-        let is_foreign = !is_new && !layout.private().is_dir();
+        let is_foreign = is_marked && !layout.private().is_dir();
         file::create_folder(&blobs, 0o755, self.durability).context(preparing)?;
         for folder in layout.private_folders() {
             file::create_folder(&folder, 0o700, Durability::Unsynced).context(preparing)?;
@@ -75,7 +76,9 @@ impl Store {
             if file::open(&layout.index())?.is_none() {
                 self.replace(&layout.index(), names::EMPTY).context(preparing)?;
             }
-            self.replace(&layout.marker(), marker::MARKER).context(preparing)?;
+            if !is_marked {
+                self.replace(&layout.marker(), marker::MARKER).context(preparing)?;
+            }
         }
         Ok(())
     }

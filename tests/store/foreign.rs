@@ -93,6 +93,46 @@ fn gc_spares_what_entries_of_unknown_kinds_lead_to() {
 }
 
 #[test]
+fn gc_removes_nothing_if_what_is_of_an_unknown_kind_cannot_be_read() {
+    let (one, two) = two_images();
+    let filled = layout(&[("one", &one)]);
+    let artifact = format!(r#"{{"blobs":[{}]}}"#, two.root().descriptor());
+    let digest = crate::support::Content::from(artifact.as_bytes()).digest();
+    let path = format!("store/blobs/sha256/{}", &digest[7..]);
+    let (kind, size) = ("application/vnd.oci.artifact.manifest.v1+json", artifact.len());
+    filled.write_index(&format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{kind}","digest":"{digest}","size":{size}}}]}}"#
+    ));
+    let before = snapshot(&filled.path().join("blobs"));
+    for damage in [Some(&artifact[..50]), Some(&artifact.replace("blobs", "BLOBS")), None] {
+        if let Some(bytes) = damage {
+            filled.scratch.write(&path, bytes);
+        }
+        let error = filled.open().collect(&Collection::default()).unwrap_err();
+        assert!(
+            matches!(
+                error.kind(),
+                ErrorKind::Content(_) | ErrorKind::Digest { .. } | ErrorKind::Size { .. }
+            ),
+            "{error}"
+        );
+        assert!(error.to_string().contains(&digest), "{error}");
+        let _ = fs::remove_file(filled.scratch.join(&path));
+        assert_eq!(snapshot(&filled.path().join("blobs")), before);
+    }
+}
+
+#[test]
+fn layout_without_index_and_without_blobs_is_filled() {
+    let filled = Filled::empty();
+    filled.scratch.write("store/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+    let (one, _) = two_images();
+    filled.put("box:1", &one);
+    assert_eq!(filled.names(), ["docker.io/library/box:1"]);
+    assert_eq!(lines(&filled.check().findings), [""; 0]);
+}
+
+#[test]
 fn files_that_are_no_blobs_stay() {
     let index = IndexBuilder::platforms(&["linux/amd64"]);
     let filled = layout(&[("one", &index)]);
