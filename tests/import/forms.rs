@@ -72,6 +72,13 @@ fn archives_of_docker_25_are_imported_with_what_their_index_lacks() {
 }
 
 #[test]
+fn archive_of_docker_25_whose_index_lists_null_is_imported() {
+    let (one, _) = two_images();
+    let archive = archives::docker_25_unnamed(&one);
+    check(&archive, &["--name", "h.io/one:1"], &[("h.io/one:1", &made_unpacked(&one))]);
+}
+
+#[test]
 fn archives_of_skopeo_and_podman_are_imported() {
     let (one, two) = two_images();
     let archive = archives::skopeo_docker(&both(&one, &two));

@@ -115,6 +115,21 @@ pub(crate) fn docker_25(images: &[Named<'_>]) -> Vec<u8> {
     tar.file("oci-layout", r#"{"imageLayoutVersion": "1.0.0"}"#).file("repositories", "{}").end()
 }
 
+/// What docker 25.0.0 saves of an image without a name: its index lists nothing, as `null`.
+pub(crate) fn docker_25_unnamed(image: &Image) -> Vec<u8> {
+    let (layers, manifest) = docker_25_image(image);
+    let saved = json!([{
+        "Config": blob(&image.config().digest),
+        "RepoTags": null,
+        "Layers": layers.iter().map(|layer| blob(&layer.digest)).collect::<Vec<_>>(),
+    }]);
+    let blobs: Vec<Piece> = layers.into_iter().chain([image.config().clone(), manifest]).collect();
+    let tar = with_blobs(Tar::new(), &blobs);
+    let tar = tar.file("index.json", r#"{"schemaVersion":2,"manifests":null}"#);
+    let tar = tar.file("manifest.json", saved.to_string());
+    tar.file("oci-layout", r#"{"imageLayoutVersion": "1.0.0"}"#).end()
+}
+
 /// The layers of an image as docker 25 has them, and the manifest that it writes.
 pub(crate) fn docker_25_image(image: &Image) -> (Vec<Piece>, Piece) {
     let kind = "application/vnd.oci.image.layer.v1.tar";

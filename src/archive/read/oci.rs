@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use serde::Deserialize;
+
 use super::catalogue::{Catalogue, Listed, Name};
 use super::contents::Contents;
 use super::members::reading_member;
@@ -14,14 +16,10 @@ const MANIFESTS_LIMIT: usize = 20_000;
 
 /// Adds the images that an `index.json` lists.
 pub(super) fn read(contents: &Contents<'_>, bytes: &[u8], catalogue: &mut Catalogue) -> Result<()> {
-    let reading = || reading_member(b"index.json");
-    let index = Manifest::parse(bytes.to_vec(), Algorithm::Sha256, None).context(reading)?;
-    let Document::Index(index) = index.document() else {
-        return Err(Error::content("expected an index, got an image")).context(reading);
-    };
+    let listed = listed(bytes).context(|| reading_member(b"index.json"))?;
     let mut walk = Walk { contents, seen: HashMap::new(), catalogue };
     let mut roots: HashMap<Digest, Descriptor> = HashMap::new();
-    for descriptor in &index.manifests {
+    for descriptor in &listed {
         let digest = descriptor.digest;
         let kind = &descriptor.media_type;
         if !kind.is_manifest() && !kind.is_schema1() && !kind.as_str().is_empty() {
@@ -41,6 +39,22 @@ pub(super) fn read(contents: &Contents<'_>, bytes: &[u8], catalogue: &mut Catalo
         walk.catalogue.add(Listed { name, target });
     }
     Ok(())
+}
+
+/// What an `index.json` lists. Docker 25.0.0 writes `null` where no image has a name.
+pub(super) fn listed(bytes: &[u8]) -> Result<Vec<Descriptor>> {
+    #[derive(Deserialize)]
+    struct Nothing {
+        #[serde(rename = "manifests")]
+        _null: (),
+    }
+    if serde_json::from_slice::<Nothing>(bytes).is_ok() {
+        return Ok(Vec::new());
+    }
+    match Manifest::parse(bytes.to_vec(), Algorithm::Sha256, None)?.document() {
+        Document::Index(index) => Ok(index.manifests.clone()),
+        Document::Image(_) => Err(Error::content("expected an index, got an image")),
+    }
 }
 
 /// Whether this is a signature, an attestation or the like that nobody has named.

@@ -7,8 +7,9 @@ use crate::archive::read::docker::{self, Saved};
 use crate::archive::read::intake::LISTS;
 use crate::archive::read::layer;
 use crate::archive::read::members::{blob_digest, blob_name, shown};
+use crate::archive::read::oci::listed;
 use crate::error::{Error, ErrorKind};
-use crate::image::{Algorithm, Config, Descriptor, Digest, Document, Manifest};
+use crate::image::{Config, Descriptor, Digest, Document, Manifest};
 
 /// How deep indexes may lie in indexes.
 const DEPTH_LIMIT: u32 = 8;
@@ -93,15 +94,11 @@ impl Walk<'_> {
     }
 
     fn index(&mut self, bytes: &[u8]) {
-        let index = match Manifest::parse(bytes.to_vec(), Algorithm::Sha256, None) {
-            Ok(index) => index,
-            Err(error) => return self.malformed("index.json", &error.into()),
+        let listed = match listed(bytes) {
+            Ok(listed) => listed,
+            Err(error) => return self.malformed("index.json", &error),
         };
-        let Document::Index(index) = index.document() else {
-            let error = Error::content("expected an index, got an image");
-            return self.malformed("index.json", &error);
-        };
-        for descriptor in &index.manifests {
+        for descriptor in &listed {
             self.image(Name::of(descriptor), descriptor.digest);
             self.visit(descriptor, "index.json", 0);
         }
