@@ -17,8 +17,8 @@ use super::sweep::{self, Leases};
 use super::tree::{Links, leads_on};
 use super::{Store, file};
 use crate::endpoint::Source;
-use crate::error::{Context, Error, Result};
-use crate::image::{Descriptor, Digest, MANIFEST_LIMIT};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::image::{Descriptor, Digest, MANIFEST_LIMIT, Manifest};
 use crate::printable::printable;
 
 /// What to collect.
@@ -181,13 +181,22 @@ impl<'a> Marks<'a> {
             if !leads_on(&descriptor) {
                 self.follow_unknown(descriptor.digest);
             } else if self.followed.insert(descriptor.digest) {
-                let links = Links::of(&self.store.manifest(&descriptor)?);
+                let links = Links::of(&self.manifest(&descriptor)?);
                 self.needed.extend(links.blobs.iter().map(|blob| blob.digest));
                 waiting.extend(links.manifests);
                 waiting.extend(links.others);
             }
         }
         Ok(())
+    }
+
+    /// A manifest that a name leads to. Without it, for whatever reason, nobody knows what else is
+    /// needed: that is wrong with the store.
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
+        self.store.manifest(descriptor).map_err(|error| match error.kind() {
+            ErrorKind::Io(_) => Error::content(error.to_string()),
+            _ => error,
+        })
     }
 
     /// Marks `root` and whatever it may lead to, as far as it can be read.
@@ -230,7 +239,7 @@ impl Sweep<'_> {
             let path = self.store.layout.blob(digest);
             let Some(metadata) = metadata(&path)? else { continue };
             if metadata.is_dir() {
-                log::warn!("`{}` is a folder: it stays", path.display());
+                self.clear_folder(&path)?;
                 continue;
             }
             self.remove(&path)?;
@@ -282,7 +291,7 @@ impl Sweep<'_> {
             };
             let metadata = file.metadata()?;
             if self.goes(digest, &metadata) {
-                file::remove(&record)?;
+                file::clear(&record)?;
                 file::remove(&path)?;
                 if metadata.len() > 0 {
                     amount.add(taken(&metadata));
@@ -319,6 +328,14 @@ impl Sweep<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Removes an empty folder that has a blob's name, and moves aside one that is not.
+    fn clear_folder(&self, path: &Path) -> Result<()> {
+        if self.collection.dry_run {
+            return Ok(());
+        }
+        file::move_aside(path).context(|| format!("moving `{}` aside", path.display()))
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
