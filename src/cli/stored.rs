@@ -6,10 +6,10 @@ use windlass::error::{Error, ErrorKind};
 use windlass::reference::Reference;
 use windlass::store::{Defect, Durability, Entry, Store};
 
-use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::near::nearest;
 use crate::cli::settings::Settings;
+use crate::cli::{Context, human};
 
 /// Whether what is written is kept safe from a power cut.
 pub(crate) fn durability(settings: &Settings) -> Durability {
@@ -28,12 +28,12 @@ pub(crate) fn open(context: &Context) -> Result<Store, Failure> {
     Ok(Store::open(&settings.store()?, durability(settings))?)
 }
 
-/// `NAME@DIGEST`, which every other command takes.
+/// `NAME@DIGEST`, which every other command takes, on one line.
 pub(crate) fn shown(entry: &Entry) -> String {
     let digest = entry.resolved();
-    match entry.name.as_str() {
-        "" => digest.to_string(),
-        name if name.contains('@') => name.to_owned(),
+    match human::line(&entry.name) {
+        name if name.is_empty() => digest.to_string(),
+        name if name.contains('@') => name,
         name => format!("{name}@{digest}"),
     }
 }
@@ -88,8 +88,8 @@ fn familiar(name: &str) -> &str {
 
 /// The same failure; if it comes from a store that cannot be read at all, with the way out.
 pub(crate) fn explained(context: &Context, failure: Failure) -> Failure {
-    let is_content = matches!(failure.error().kind(), ErrorKind::Content(_));
-    if !is_content || failure.advice().is_some() {
+    let is_of_store = matches!(failure.error().kind(), ErrorKind::Content(_) | ErrorKind::Local(_));
+    if !is_of_store || failure.advice().is_some() {
         return failure;
     }
     match context.settings.store().ok().and_then(|root| Defect::of(&root)) {
@@ -108,6 +108,11 @@ fn way_out(defect: &Defect) -> String {
     const NAMES: &str = "pull or import the images again, which fetches only what is missing; run \
                          no `windlass gc` before all have their names again";
     match defect {
+        Defect::Link(path) => format!(
+            "make the folder that it leads to, `readlink {}` says which; --store DIR names another \
+             store",
+            quoted(path)
+        ),
         Defect::Obstacle(path) => {
             format!("move it away: {}; what is needed there is made again", aside(path))
         }

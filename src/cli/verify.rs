@@ -87,7 +87,11 @@ fn incomplete(report: &Report, repairs: bool) -> Failure {
         true => Error::content(format!("{found}: the store is not as it should be")),
         false => ErrorKind::Local(format!("{found}: what is stored cannot be read")).into(),
     };
-    Failure::from(error).context("verifying").help(way_out(report, repairs))
+    let failure = Failure::from(error).context("verifying");
+    match way_out(report, repairs) {
+        way if way.is_empty() => failure,
+        way => failure.help(way),
+    }
 }
 
 /// What to do about the findings; `repairs` if that was tried.

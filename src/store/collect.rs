@@ -17,8 +17,8 @@ use super::sweep::{self, Leases};
 use super::tree::{Links, leads_on};
 use super::{Store, file};
 use crate::endpoint::Source;
-use crate::error::{Context, Error, Result};
-use crate::image::{Descriptor, Digest, MANIFEST_LIMIT, MediaType};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::image::{Descriptor, Digest, MANIFEST_LIMIT, Manifest, MediaType};
 use crate::printable::printable;
 
 /// What to collect.
@@ -184,7 +184,7 @@ impl<'a> Marks<'a> {
             if !leads_on(&descriptor) {
                 self.follow_other(&descriptor)?;
             } else if self.followed.insert(descriptor.digest) {
-                let links = Links::of(&self.store.manifest(&descriptor)?);
+                let links = Links::of(&self.manifest(&descriptor)?);
                 self.needed.extend(links.blobs.iter().map(|blob| blob.digest));
                 waiting.extend(links.manifests);
                 waiting.extend(links.others);
@@ -193,13 +193,24 @@ impl<'a> Marks<'a> {
         Ok(())
     }
 
+    /// A manifest that a name leads to. Without it, for whatever reason, nobody knows what else is
+    /// needed: that is wrong with the store.
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
+        self.store.manifest(descriptor).map_err(unknowable)
+    }
+
+    /// The same for the bytes of what we do not know.
+    fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        self.store.read(descriptor).map_err(unknowable)
+    }
+
     /// Marks what `descriptor`, which is of a kind that we do not know, mentions. What may be a
     /// manifest must be as described: nobody else knows what it leads to.
     fn follow_other(&mut self, descriptor: &Descriptor) -> Result<()> {
         if descriptor.size > MANIFEST_LIMIT || !self.looked_into.insert(descriptor.digest) {
             return Ok(());
         }
-        let mentions = Mentions::of(&self.store.read(descriptor)?);
+        let mentions = Mentions::of(&self.read(descriptor)?);
         if mentions.unknown {
             let message = "it leads to something by a digest of an unknown kind";
             return Err(Error::content(message))
@@ -236,6 +247,14 @@ impl<'a> Marks<'a> {
     }
 }
 
+/// What cannot be read is wrong content here: nobody knows what it leads to.
+fn unknowable(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Io(_) => Error::content(error.to_string()),
+        _ => error,
+    }
+}
+
 /// The removal of what is not needed.
 struct Sweep<'a> {
     store: &'a Store,
@@ -253,7 +272,7 @@ impl Sweep<'_> {
             let path = self.store.layout.blob(digest);
             let Some(metadata) = metadata(&path)? else { continue };
             if metadata.is_dir() {
-                log::warn!("`{}` is a folder: it stays", path.display());
+                self.clear_folder(&path)?;
                 continue;
             }
             self.remove(&path)?;
@@ -305,7 +324,7 @@ impl Sweep<'_> {
             };
             let metadata = file.metadata()?;
             if self.goes(digest, &metadata) {
-                file::remove(&record)?;
+                file::clear(&record)?;
                 file::remove(&path)?;
                 if metadata.len() > 0 {
                     amount.add(taken(&metadata));
@@ -342,6 +361,14 @@ impl Sweep<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Removes an empty folder that has a blob's name, and moves aside one that is not.
+    fn clear_folder(&self, path: &Path) -> Result<()> {
+        if self.collection.dry_run {
+            return Ok(());
+        }
+        file::move_aside(path).context(|| format!("moving `{}` aside", path.display()))
     }
 
     fn remove(&self, path: &Path) -> Result<()> {

@@ -8,6 +8,8 @@ use crate::error::{ErrorKind, Result};
 /// What keeps all of a store from being read, so that somebody has to decide about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Defect {
+    /// It is a link that leads nowhere.
+    Link(PathBuf),
     /// There is something else where a folder or a file of our own is expected.
     Obstacle(PathBuf),
     /// `oci-layout` does not say which version of a layout this is.
@@ -26,7 +28,8 @@ impl Defect {
     pub fn of(root: &Path) -> Option<Defect> {
         let layout = Layout::new(root);
         if !root.is_dir() {
-            return None;
+            let is_link = !root.exists() && root.is_symlink();
+            return is_link.then(|| Defect::Link(root.to_owned()));
         }
         if let Some(path) = layout.obstacle() {
             return Some(Defect::Obstacle(path));

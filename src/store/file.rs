@@ -1,7 +1,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -196,16 +196,47 @@ pub(super) fn finish(file: &File, path: &Path, durability: Durability) -> Result
 }
 
 /// Gets a folder out of the way; what is in it is not lost.
-fn move_aside(folder: &Path) -> io::Result<()> {
+pub(super) fn move_aside(folder: &Path) -> io::Result<()> {
     if fs::remove_dir(folder).is_ok() {
         return Ok(());
     }
-    let mut aside = folder.as_os_str().to_owned();
-    aside.push(".old");
+    let aside = free_beside(folder);
     fs::rename(folder, &aside)?;
-    let (folder, aside) = (folder.display(), Path::new(&aside).display());
-    log::warn!("`{folder}` was a folder: it is `{aside}` now");
+    log::warn!("`{}` was a folder: it is `{}` now", folder.display(), aside.display());
     Ok(())
+}
+
+/// Gets a file out of the way whose content is wrong, unless another has its name by now; what is
+/// left of it is not lost.
+pub(super) fn set_aside(file: &File, path: &Path) -> Result<()> {
+    if !is_same(file, path)? {
+        return Ok(());
+    }
+    let aside = free_beside(path);
+    let moving = || format!("moving `{}` aside", path.display());
+    fs::rename(path, &aside).context(moving)?;
+    if !is_same(file, &aside)? {
+        // Somebody has put the right one there in between.
+        return fs::rename(&aside, path).context(moving);
+    }
+    log::warn!("the content of `{}` is wrong: it is `{}` now", path.display(), aside.display());
+    Ok(())
+}
+
+/// A name beside `path`, with `.old` and if need be a number, that nothing has.
+fn free_beside(path: &Path) -> PathBuf {
+    let named = |end: String| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let mut aside = named(".old".into());
+    let mut count = 1_u64;
+    while fs::symlink_metadata(&aside).is_ok() {
+        count += 1;
+        aside = named(format!(".old{count}"));
+    }
+    aside
 }
 
 /// Gives a complete file its final name.

@@ -79,6 +79,14 @@ impl Store {
         let store =
             Store { layout: Layout::new(root), durability, distrusted: Distrusted::default() };
         match std::fs::metadata(root) {
+            // Nothing can be made where a link is.
+            Err(error)
+                if error.kind() == std::io::ErrorKind::NotFound
+                    && std::fs::symlink_metadata(root).is_ok() =>
+            {
+                let message = "it is a link that leads nowhere";
+                return Err(Error::new(ErrorKind::Local(message.into()))).context(opening);
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(store),
             Err(error) => return Err(error).context(opening),
             Ok(metadata) if !metadata.is_dir() => {

@@ -165,10 +165,18 @@ impl Store {
                 format!("expected at most {MANIFEST_LIMIT} bytes, got {}", descriptor.size);
             return Err(Error::content(message)).context(reading);
         }
-        let file = self.blob_file(descriptor).context(reading)?;
+        let file = self.sized_file(descriptor).context(reading)?;
         let mut bytes = Vec::new();
         Verify::new(file, descriptor).read_to_end(&mut bytes).context(reading)?;
         Ok(bytes)
+    }
+
+    /// The same, if it has the size that is said. Reading it would only tell that there is too
+    /// much.
+    fn sized_file(&self, descriptor: &Descriptor) -> Result<File> {
+        let file = self.blob_file(descriptor)?;
+        let (expected, got) = (descriptor.size, file.metadata()?.len());
+        if got == expected { Ok(file) } else { Err(ErrorKind::Size { expected, got }.into()) }
     }
 
     /// The file of a blob that a name leads to; so it is wrong if it is not there.
@@ -193,7 +201,9 @@ impl Source for Store {
     }
 
     fn open(&self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>> {
-        let mut content = Verify::new(self.blob_file(blob)?, blob);
+        let file =
+            self.sized_file(blob).context(|| format!("reading {} from the store", blob.digest))?;
+        let mut content = Verify::new(file, blob);
         let skipped = std::io::copy(&mut (&mut content).take(offset), &mut std::io::sink())
             .context(|| format!("reading {} from the store", blob.digest))?;
         if skipped == offset {

@@ -10,6 +10,7 @@ mod help;
 mod keep;
 mod login;
 mod lost;
+mod odd;
 mod places;
 mod pull;
 mod signals;
