@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use windlass::error::Error;
+use windlass::error::{Error, ErrorKind};
 use windlass::image::Digest;
 use windlass::reference::{Reference, Repository};
 use windlass::store::{Entry, Finding, Problem, Report, Store};
@@ -200,7 +200,14 @@ impl Image<'_> {
             observer: &*observer,
             interrupt: &context.interrupt,
         };
-        let plan = transfer.plan(&name, &Platforms::All)?;
+        let plan = match (transfer.plan(&name, &Platforms::All), self.entry.chosen()) {
+            // The index was made here, and what it listed is gone too: the same choice makes it.
+            (Err(error), Some(chosen)) if matches!(error.kind(), ErrorKind::NotFound(_)) => {
+                let anew = Transfer { source: &remote, retry: transfer.retry.clone(), ..transfer };
+                anew.plan_again(&name, &Platforms::Only(chosen), self.entry.descriptor.digest)?
+            }
+            (plan, _) => plan?,
+        };
         transfer.run(&name, &plan)
     }
 }

@@ -45,6 +45,16 @@ impl Entry {
             .unwrap_or(self.descriptor.digest)
     }
 
+    /// The platforms that were chosen from the index that the name had where the image came from,
+    /// if what is stored is an index of those.
+    pub fn chosen(&self) -> Option<Vec<Platform>> {
+        let is_narrowed =
+            self.descriptor.media_type.is_index() && self.resolved() != self.descriptor.digest;
+        let list = self.annotation(PLATFORMS).filter(|_| is_narrowed)?;
+        let platforms: Vec<Platform> = list.split(',').filter_map(|it| it.parse().ok()).collect();
+        Some(platforms).filter(|platforms| !platforms.is_empty())
+    }
+
     /// The name that containerd and docker know it by, if they or their like have written it: then
     /// [`name`](Entry::name) is perhaps only a tag.
     pub fn full_name(&self) -> Option<&str> {

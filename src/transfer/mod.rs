@@ -80,6 +80,24 @@ impl Transfer<'_> {
         self.plan_from(&image, root, platforms)
     }
 
+    /// The same where these platforms came to `expected` before.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] when they come to something else now.
+    pub fn plan_again(
+        &self,
+        reference: &Reference,
+        platforms: &Platforms,
+        expected: Digest,
+    ) -> Result<Plan> {
+        let plan = self.plan(reference, platforms)?;
+        match plan.target.digest == expected {
+            true => Ok(plan),
+            false => Err(Error::not_found(format!("{expected} cannot be made again"))),
+        }
+    }
+
     /// The same of what `root` leads to in the source, for an image that is known by more or less
     /// than a reference; `image` is what it is called when something is told of it. What `root` says
     /// it is for is kept.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Fault, Image, Registry, Windlass};
+use crate::support::{Fault, Image, IndexBuilder, Registry, Windlass};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -73,6 +73,42 @@ fn interrupted_repair_of_a_rotten_blob_keeps_what_has_come() {
     windlass.run(&["verify", "--repair"]).success();
     let sent = registry.bytes_sent(&format!("GET */blobs/{layer}"));
     assert!(sent <= 5 * MIB, "{sent} bytes were sent for the rest");
+}
+
+#[test]
+fn repair_makes_an_index_of_several_platforms_again_by_what_was_chosen() {
+    let registry = Registry::start();
+    let index = IndexBuilder::platforms(&["linux/amd64", "linux/arm64", "linux/riscv64"]);
+    let name = registry.push(&index, "multi:1");
+    let windlass = Windlass::new();
+    windlass
+        .run(&["pull", &name, "--platform", "linux/amd64", "--platform", "linux/arm64"])
+        .success();
+    let store = windlass.store();
+    let kept = fs::read(store.join("index.json")).unwrap();
+    let blobs = store.join("blobs/sha256");
+    let blob = |digest: &str| blobs.join(digest.strip_prefix("sha256:").unwrap());
+    let entries: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+    let root = blob(entries["manifests"][0]["digest"].as_str().unwrap());
+    let narrowed = fs::read(&root).unwrap();
+    let made: serde_json::Value = serde_json::from_slice(&narrowed).unwrap();
+    let children = made["manifests"].as_array().unwrap();
+    assert_eq!(children.len(), 2);
+    let files = || fs::read_dir(&blobs).unwrap().map(|it| it.unwrap().path());
+    let count = files().count();
+
+    let mut damages: Vec<Vec<_>> = vec![files().collect()];
+    for child in children {
+        damages.push(vec![root.clone(), blob(child["digest"].as_str().unwrap())]);
+    }
+    for damage in damages {
+        damage.iter().for_each(|file| fs::remove_file(file).unwrap());
+        windlass.run(&["verify", "--repair"]).success();
+        windlass.run(&["verify"]).success();
+        assert_eq!(fs::read(&root).unwrap(), narrowed);
+        assert_eq!(files().count(), count, "nothing of other platforms");
+        assert_eq!(fs::read(store.join("index.json")).unwrap(), kept);
+    }
 }
 
 #[test]
