@@ -1,9 +1,11 @@
 //! What is odd in a store: folders where files should be, names of several lines, sizes that are
 //! wrong, links that lead nowhere.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -19,12 +21,16 @@ fn filled(registry: &Registry, image: &Image) -> (Windlass, String) {
     (windlass, name)
 }
 
+fn write(path: &Path, content: &[u8]) {
+    File::create(path).unwrap().write_all(content).unwrap();
+}
+
 /// Changes the only entry of the index.
 fn change(windlass: &Windlass, change: impl Fn(&mut Value)) {
     let path = windlass.store().join("index.json");
     let mut index: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     change(&mut index["manifests"][0]);
-    fs::write(path, index.to_string()).unwrap();
+    write(&path, index.to_string().as_bytes());
 }
 
 #[test]
@@ -37,7 +43,7 @@ fn folder_that_no_name_leads_to_goes_if_it_is_empty_and_aside_if_not() {
         fs::create_dir(&empty).unwrap();
         fs::create_dir(&full).unwrap();
         fs::create_dir(full.with_extension("old")).unwrap();
-        fs::write(full.join("theirs"), "kept").unwrap();
+        write(&full.join("theirs"), b"kept");
         windlass.run(&["verify"]).exits(7).says("help: `windlass verify --repair` removes");
         windlass.run(&["gc", "--dry-run"]).success();
         assert!(empty.exists() && full.exists(), "nothing is done in a dry run");
@@ -110,7 +116,7 @@ fn rot(windlass: &Windlass, digest: &str) -> (std::path::PathBuf, Vec<u8>) {
     let mut bytes = fs::read(&path).unwrap();
     bytes[3] ^= 0x40;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    fs::write(&path, &bytes).unwrap();
+    write(&path, &bytes);
     (path, bytes)
 }
 
