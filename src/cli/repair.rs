@@ -77,9 +77,6 @@ pub(crate) fn repair(
             break;
         }
     }
-    if set_aside(store, &report, &mut repaired) {
-        report = check()?;
-    }
     // What is whole again, because another name knew where it came from, has not failed.
     let still: HashSet<Digest> = report
         .findings
@@ -90,21 +87,6 @@ pub(crate) fn repair(
     failed.retain(|it| still.contains(&it.digest));
     repaired.failures.extend(failed.into_iter().map(|it| it.failure));
     Ok((report, repaired))
-}
-
-/// Moves aside what is rotten and could not be fetched: of the right size, it would be taken for
-/// right by whoever brings it again. Says whether there was any.
-fn set_aside(store: &Store, report: &Report, repaired: &mut Repaired) -> bool {
-    let is_rotten =
-        |it: &&Finding| matches!(it.problem, Problem::Digest(_)) && !it.entries.is_empty();
-    let rotten = report.findings.iter().filter(is_rotten).filter_map(|it| it.digest);
-    let rotten: HashSet<Digest> = rotten.collect();
-    for digest in &rotten {
-        if let Err(error) = store.set_aside(*digest) {
-            repaired.failures.push(error.into());
-        }
-    }
-    !rotten.is_empty()
 }
 
 /// Removes what is rotten and has no name. Says what that was.

@@ -206,23 +206,6 @@ pub(super) fn move_aside(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Gets a file out of the way whose content is wrong, unless another has its name by now; what is
-/// left of it is not lost.
-pub(super) fn set_aside(file: &File, path: &Path) -> Result<()> {
-    if !is_same(file, path)? {
-        return Ok(());
-    }
-    let aside = free_beside(path);
-    let moving = || format!("moving `{}` aside", path.display());
-    fs::rename(path, &aside).context(moving)?;
-    if !is_same(file, &aside)? {
-        // Somebody has put the right one there in between.
-        return fs::rename(&aside, path).context(moving);
-    }
-    log::warn!("the content of `{}` is wrong: it is `{}` now", path.display(), aside.display());
-    Ok(())
-}
-
 /// A name beside `path`, with `.old` and if need be a number, that nothing has.
 fn free_beside(path: &Path) -> PathBuf {
     let named = |end: String| {

@@ -1,17 +1,16 @@
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 
+use super::Store;
 use super::entry::Entry;
 use super::finding::Finding;
-use super::{Store, file};
 use crate::endpoint::{Guard, Origin, Receipt, Sink, Source};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::image::{Descriptor, Digest, Document, Manifest, MediaType};
+use crate::image::{Descriptor, Digest, Document, Manifest};
 use crate::reference::Reference;
-use crate::stream::Verify;
 
 /// One image of a store as both ends of a transfer that fetches again what of it is bad.
 ///
@@ -38,25 +37,6 @@ impl Store {
         let digests = bad.filter_map(|finding| finding.digest);
         let bad = digests.map(|digest| (digest, self.file_of(digest))).collect();
         Repair { store: self, entry, source, bad }
-    }
-
-    /// Moves a blob aside whose content is wrong, so that it counts as missing and whoever brings it
-    /// again writes it anew. What is left of it stays beside it, under a name with `.old`.
-    pub fn set_aside(&self, digest: Digest) -> Result<()> {
-        let path = self.layout.blob(digest);
-        let Some(file) = file::open(&path)? else { return Ok(()) };
-        let reading = || format!("reading `{}`", path.display());
-        let size = file.metadata().context(reading)?.len();
-        let content = file.try_clone().context(reading)?;
-        let mut content =
-            Verify::new(content, &Descriptor::new(MediaType::default(), digest, size));
-        match io::copy(&mut content, &mut io::sink()).map_err(Error::from) {
-            Err(error) if matches!(error.kind(), ErrorKind::Digest { .. }) => {
-                file::set_aside(&file, &path)?;
-                self.sync_blobs()
-            }
-            read => read.map(drop).context(reading),
-        }
     }
 
     /// Which file a blob is; another one that has replaced it is another.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Fault, Image, ImageBuilder, Registry, Windlass};
+use crate::support::{Image, ImageBuilder, Registry, Windlass};
 
 const NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -108,49 +108,6 @@ fn store_that_is_a_link_to_nothing_is_exit_8_in_every_command() {
     fs::create_dir(store.parent().unwrap().join("elsewhere")).unwrap();
     windlass.run(&["pull", &name]).success();
     windlass.run(&["verify"]).success();
-}
-
-/// Changes a byte of a layer in place.
-fn rot(windlass: &Windlass, digest: &str) -> (std::path::PathBuf, Vec<u8>) {
-    let path = windlass.store().join("blobs/sha256").join(&digest[7..]);
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[3] ^= 0x40;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    write(&path, &bytes);
-    (path, bytes)
-}
-
-#[test]
-fn what_repair_cannot_fetch_is_whole_after_it_is_imported_or_pulled_again() {
-    let image = Image::small();
-    for piece in [image.root(), image.config(), &image.layers()[0]] {
-        let registry = Registry::start();
-        let (from, name) = filled(&registry, &image);
-        let archive = from.scratch.text("a.tar");
-        from.run(&["export", &name, "-o", &archive]).success();
-        let bytes = fs::read(&archive).unwrap();
-        let help = "help: pull or import again what could not be repaired";
-        for is_piped in [false, true] {
-            let windlass = Windlass::new();
-            let import = || match is_piped {
-                false => windlass.run(&["import", &archive]).success(),
-                true => windlass.command(&["import", "-"]).stdin(bytes.clone()).run().success(),
-            };
-            import();
-            let (path, rotten) = rot(&windlass, &piece.digest);
-            let output = windlass.run(&["verify", "--repair"]).exits(7).says(help);
-            output.says("where it came from is not known").says(".old` now");
-            assert_eq!(fs::read(path.with_extension("old")).unwrap(), rotten, "nothing is lost");
-            import();
-            windlass.run(&["verify"]).success();
-        }
-        rot(&from, &piece.digest);
-        registry.fail_always("GET *", Fault::Status(404));
-        from.run(&["verify", "--repair", "--retries=1"]).exits(7).says(help);
-        registry.recover();
-        from.run(&["pull", &name]).success();
-        from.run(&["verify"]).success();
-    }
 }
 
 /// Gives all that is in `path` to the user nobody.
