@@ -70,7 +70,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Content`](crate::error::ErrorKind::Content) and the like when something that a
+    /// [`ErrorKind::Content`] and the like when something that a
     /// name leads to cannot be read, so that nobody knows what else is needed. Nothing is removed
     /// then.
     pub fn collect(&self, collection: &Collection) -> Result<Collected> {
